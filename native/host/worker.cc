@@ -1,0 +1,91 @@
+#include "worker.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace ntx {
+
+namespace {
+
+void pause() {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Spins before giving the core away. Workers of one pass arrive within microseconds of each other, unless the machine
+// has fewer free cores than workers: then only yielding lets the late one finish.
+constexpr int kSpins = 4000;
+
+}  // namespace
+
+void Worker::sync() {
+  const uint64_t phase = pool_.phase_.load(std::memory_order_relaxed);
+  if (pool_.arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == pool_.threads_) {
+    pool_.arrived_.store(0, std::memory_order_relaxed);
+    pool_.cursor_.store(0, std::memory_order_relaxed);
+    pool_.phase_.store(phase + 1, std::memory_order_release);
+    return;
+  }
+  for (int spins = 0; pool_.phase_.load(std::memory_order_acquire) == phase; ++spins) {
+    if (spins < kSpins) {
+      pause();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
+bool Worker::take(int64_t total, int64_t grain, int64_t& begin, int64_t& end) {
+  begin = pool_.cursor_.fetch_add(grain, std::memory_order_relaxed);
+  if (begin >= total) return false;
+  end = begin + grain < total ? begin + grain : total;
+  return true;
+}
+
+Pool::Pool(unsigned threads) : threads_(threads) {
+  for (unsigned i = 1; i < threads; ++i) helpers_.emplace_back([this, i] { serve(i); });
+}
+
+Pool::~Pool() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  for (std::thread& helper : helpers_) helper.join();
+}
+
+void Pool::run(const std::function<void(Worker&)>& pass) {
+  {
+    std::lock_guard lock(mutex_);
+    pass_ = &pass;
+    ++epoch_;
+  }
+  wake_.notify_all();
+  Worker worker(*this, 0);
+  pass(worker);
+  worker.sync();
+}
+
+void Pool::serve(unsigned index) {
+  Worker worker(*this, index);
+  uint64_t seen = 0;
+  for (;;) {
+    const std::function<void(Worker&)>* pass;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [&] { return stopping_ || epoch_ != seen; });
+      if (stopping_) return;
+      seen = epoch_;
+      pass = pass_;
+    }
+    (*pass)(worker);
+    worker.sync();
+  }
+}
+
+}  // namespace ntx

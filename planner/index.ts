@@ -1,0 +1,2 @@
+// The planner's exports. Pure: no I/O, no clock, no randomness.
+export { alignedBegin, alignedEnd } from './extents';

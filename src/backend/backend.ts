@@ -1,0 +1,96 @@
+// The contract of a backend (docs/architecture.md). forward.ts, the streamer and the engine know nothing else of it.
+import type { GgmlType } from '../gguf/types.js';
+import type { Op } from './ops.js';
+import type { StepBuffer } from './step.js';
+
+export interface DeviceInfo {
+  readonly backend: 'reference' | 'cpu' | 'cuda' | 'webgpu';
+  /** What a person calls it: "AMD EPYC 7B13, 2 threads, avx2". */
+  readonly name: string;
+  readonly kind: 'cpu' | 'discrete-gpu' | 'integrated-gpu' | 'software-gpu';
+  /** Bytes of device memory; of RAM where `hostIsDevice`. */
+  readonly memoryBytes: number;
+  /** Host memory may be bound in a recording as it is: nothing is copied (CPU, reference). */
+  readonly hostIsDevice: boolean;
+}
+
+/** Memory on the device. `free` releases it at once; no list that uses it may be submitted afterwards. */
+export interface DeviceMemory {
+  readonly bytes: number;
+  readonly label: string;
+  free(): void;
+}
+
+/** Memory that the file reader fills and the device copies from at full link speed. */
+export interface HostMemory extends DeviceMemory {
+  /** The bytes [offset, offset + bytes) to write to: off the JS heap, valid until `free`. At most 4 GiB - 1 in one view. */
+  view(offset: number, bytes: number): Uint8Array;
+}
+
+/** Bytes of a memory. A DeviceRange may name HostMemory where the device says `hostIsDevice`. */
+export interface DeviceRange {
+  readonly memory: DeviceMemory;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+export interface HostRange extends DeviceRange {
+  readonly memory: HostMemory;
+}
+
+/** A weight matrix (rows of `cols` contiguous weights; GGUF's own bytes) or a vector of F32 (rows = 1) in memory. */
+export interface BoundWeight {
+  readonly type: GgmlType;
+  readonly rows: number;
+  readonly cols: number;
+  readonly range: DeviceRange;
+}
+
+/** What the names in ops stand for, and the sizes that a recording is made for. */
+export interface Bindings {
+  readonly weights: ReadonlyMap<string, BoundWeight>;
+  /** Activations, KV caches, the rope table, outputs. */
+  readonly buffers: ReadonlyMap<string, DeviceRange>;
+  readonly sizes: PassSizes;
+}
+
+/** Bounds of every pass of a recording. */
+export interface PassSizes {
+  /** Rows of one pass. */
+  readonly maxRows: number;
+  /** Outputs of one pass (rows whose logits are wanted). */
+  readonly maxOutputs: number;
+  /** Sequence slots of the KV cache. */
+  readonly slots: number;
+  /** Positions of each slot. */
+  readonly context: number;
+}
+
+/** Ops recorded once against fixed memory, replayed with a new step buffer on every pass. */
+export interface CommandList {
+  readonly opCount: number;
+  dispose(): void;
+}
+
+/** What a copy or a submit returns; another may wait for it on the device. Opaque; each backend has its own. */
+export interface Fence {
+  readonly backend: DeviceInfo['backend'];
+}
+
+export interface Backend {
+  readonly device: DeviceInfo;
+  /** Throws NtxError('no-memory'). Contents are zero. */
+  allocateDevice(bytes: number, label: string): DeviceMemory;
+  /** Throws NtxError('no-memory'). Contents are zero. */
+  allocateHost(bytes: number, label: string): HostMemory;
+  /** Checks every op against its bindings (shapes, types, ranges) and throws NtxError('internal') on a mismatch. */
+  record(ops: readonly Op[], bindings: Bindings): CommandList;
+  copy(from: HostRange, to: DeviceRange, after?: Fence): Fence;
+  /** Submits run in the order of their calls. The step buffer is copied before this returns. */
+  submit(list: CommandList, step: StepBuffer, after?: readonly Fence[]): Fence;
+  /** A copy of the range's bytes, after everything submitted so far. */
+  read(range: DeviceRange): Promise<ArrayBuffer>;
+  wait(fence: Fence): Promise<void>;
+  /** Frees everything, after the pass that is running. */
+  dispose(): Promise<void>;
+}

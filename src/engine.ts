@@ -1,0 +1,65 @@
+import type { Backend, DeviceRange, PassSizes } from './backend/backend.js';
+import { createBackend } from './backend/index.js';
+import { NtxError } from './errors.js';
+import { Forward } from './forward.js';
+import { LanguageModel } from './language-model.js';
+import { type ModelConfig, OUTPUTS, ROPE_TABLE, ropeTable } from './model/index.js';
+import { EMBEDDED_MODEL, type OpenedModel, openModel } from './open-model.js';
+import type { LoadModelOptions } from './options.js';
+import { allocateBuffers } from './streaming/buffers.js';
+import { loadWeights } from './streaming/load.js';
+
+const DEFAULT_CONTEXT = 4096;
+const DEFAULT_MAX_ROWS = 256;
+const DEFAULT_MAX_OUTPUTS = 8;
+
+/**
+ * Loads a GGUF model (the embedded one without a path) and makes it ready to run.
+ * Throws NtxError with a sentence and advice; nothing stays allocated then.
+ */
+export async function loadModel(path: string = EMBEDDED_MODEL, options: LoadModelOptions = {}): Promise<LanguageModel> {
+  const opened = await openModel(path);
+  const sizes = passSizes(opened.model.config, options);
+  const backend = createBackend(options);
+  try {
+    const { forward, weightBytes, bufferBytes } = await prepare(opened, backend, sizes, options);
+    return new LanguageModel(opened, backend, forward, { weights: weightBytes, buffers: bufferBytes });
+  } catch (error) {
+    await backend.dispose();
+    throw error;
+  }
+}
+
+function passSizes(config: ModelConfig, options: LoadModelOptions): PassSizes {
+  const whole = (name: 'context' | 'maxRows' | 'maxOutputs', fallback: number) => {
+    const value = options[name] ?? fallback;
+    if (!Number.isInteger(value) || value < 1 || value > 2 ** 24) {
+      throw new NtxError(
+        'bad-argument',
+        `${name}: expected a whole number from 1 to 2^24, got ${value}`,
+        'give another',
+      );
+    }
+    return value;
+  };
+  const context = whole('context', Math.min(config.trainedContext, DEFAULT_CONTEXT));
+  const maxRows = Math.min(whole('maxRows', DEFAULT_MAX_ROWS), context);
+  return { context, slots: 1, maxRows, maxOutputs: whole('maxOutputs', DEFAULT_MAX_OUTPUTS) };
+}
+
+async function prepare({ gguf, model }: OpenedModel, backend: Backend, sizes: PassSizes, options: LoadModelOptions) {
+  const buffers = allocateBuffers(backend, model.buffers, sizes);
+  await fill(backend, buffers.ranges.get(ROPE_TABLE)!, ropeTable(model.config.rope, sizes.context));
+  const loaded = await loadWeights(gguf, model, backend, options);
+  const ops = [...model.prologue, ...model.units.flatMap((unit) => unit.ops)];
+  const list = backend.record(ops, { weights: loaded.weights, buffers: buffers.ranges, sizes });
+  const forward = new Forward(backend, [list], buffers.ranges.get(OUTPUTS)!, sizes);
+  return { forward, weightBytes: loaded.bytes, bufferBytes: buffers.bytes };
+}
+
+async function fill(backend: Backend, to: DeviceRange, values: Float32Array<ArrayBuffer>): Promise<void> {
+  const staging = backend.allocateHost(values.byteLength, 'staging of a table');
+  staging.view(0, values.byteLength).set(new Uint8Array(values.buffer));
+  await backend.wait(backend.copy({ memory: staging, offset: 0, bytes: values.byteLength }, to));
+  staging.free();
+}

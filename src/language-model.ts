@@ -1,0 +1,154 @@
+import type { Backend, DeviceInfo } from './backend/backend.js';
+import { NtxError } from './errors.js';
+import type { Forward } from './forward.js';
+import { type FinishReason, generate } from './generate.js';
+import type { Model, ModelConfig } from './model/index.js';
+import type { OpenedModel } from './open-model.js';
+import type { GenerateOptions, Piece, Summary } from './options.js';
+import { Sampler, samplerOptions } from './sampler/index.js';
+import { Sequence } from './sequence.js';
+import { StopText } from './stop-text.js';
+import type { Tokenizer } from './tokenizer/index.js';
+
+/** A loaded model. Its memory is freed by `dispose` alone. */
+export class LanguageModel {
+  readonly sequence: Sequence;
+  private turn: Promise<unknown> = Promise.resolve();
+  private disposed = false;
+
+  constructor(
+    private readonly opened: OpenedModel,
+    private readonly backend: Backend,
+    readonly forward: Forward,
+    /** Bytes in memory: weights; KV cache, activations and tables. */
+    readonly memory: { readonly weights: number; readonly buffers: number },
+  ) {
+    this.sequence = new Sequence(forward, 0);
+  }
+
+  get config(): ModelConfig {
+    return this.opened.model.config;
+  }
+
+  get model(): Model {
+    return this.opened.model;
+  }
+
+  get tokenizer(): Tokenizer {
+    return this.opened.tokenizer;
+  }
+
+  get device(): DeviceInfo {
+    return this.backend.device;
+  }
+
+  /** Positions of the KV cache. */
+  get context(): number {
+    return this.forward.sizes.context;
+  }
+
+  /**
+   * Continues a text (or tokens, taken as they are). Yields every token with the text it completes; returns a summary.
+   * One generation runs at a time, later ones wait. Throws NtxError('bad-prompt') for an empty or too long prompt.
+   */
+  async *generate(
+    prompt: string | readonly number[],
+    options: GenerateOptions = {},
+  ): AsyncGenerator<Piece, Summary, undefined> {
+    const tokens = this.promptTokens(prompt);
+    const sampler = new Sampler(samplerOptions(options));
+    const release = await this.takeTurn();
+    try {
+      return yield* this.run(tokens, sampler, options);
+    } finally {
+      release();
+    }
+  }
+
+  /** Waits for the running generation's pass and frees all memory. */
+  async dispose(): Promise<void> {
+    if (this.disposed) return;
+    this.disposed = true;
+    await this.backend.dispose();
+  }
+
+  private promptTokens(prompt: string | readonly number[]): readonly number[] {
+    const tokens = typeof prompt === 'string' ? this.tokenizer.encode(prompt) : prompt;
+    if (prompt.length === 0 || tokens.length === 0) {
+      throw new NtxError('bad-prompt', 'the prompt is empty', 'give a text to continue');
+    }
+    const outside = tokens.find((token) => !(Number.isInteger(token) && token >= 0 && token < this.config.vocabulary));
+    if (outside !== undefined) {
+      const advice = `tokens are whole numbers below ${this.config.vocabulary}`;
+      throw new NtxError('bad-prompt', `token ${outside} is not in the vocabulary`, advice);
+    }
+    if (tokens.length >= this.context) {
+      throw new NtxError(
+        'bad-prompt',
+        `the prompt has ${tokens.length} tokens; a context of ${this.context} leaves no room for an answer`,
+        `shorten it, or raise --context (the model was trained for ${this.config.trainedContext})`,
+      );
+    }
+    return tokens;
+  }
+
+  private async takeTurn(): Promise<() => void> {
+    if (this.disposed) throw new NtxError('bad-argument', 'the model was disposed', 'load it again');
+    const before = this.turn;
+    let release: () => void = () => {};
+    this.turn = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    await before;
+    return release;
+  }
+
+  private async *run(
+    tokens: readonly number[],
+    sampler: Sampler,
+    options: GenerateOptions,
+  ): AsyncGenerator<Piece, Summary, undefined> {
+    const started = performance.now();
+    let firstToken = 0;
+    let generatedTokens = 0;
+    let promptTokens = 0;
+    const text = this.tokenizer.stream();
+    const stop = new StopText(options.stop ?? []);
+    const choices = generate(this.sequence, tokens, {
+      sampler,
+      maxTokens: options.maxTokens ?? Number.POSITIVE_INFINITY,
+      endTokens: options.ignoreEnd ? new Set() : this.tokenizer.eog,
+      signal: options.signal,
+      onPrompt: (done, total) => {
+        promptTokens = total;
+        options.onPrompt?.(done, total);
+      },
+    });
+    let finishReason: FinishReason;
+    for (;;) {
+      const next = await choices.next();
+      firstToken ||= performance.now();
+      if (next.done) {
+        finishReason = next.value;
+        break;
+      }
+      generatedTokens++;
+      const shown = stop.push(text.push(next.value.token));
+      yield { text: shown.text, ...next.value };
+      if (shown.stopped) {
+        finishReason = 'stop';
+        break;
+      }
+    }
+    const rest = finishReason === 'stop' ? '' : stop.push(text.end()).text + stop.end();
+    if (rest) yield { text: rest, token: null, logProbability: null };
+    return {
+      finishReason,
+      promptTokens: tokens.length,
+      reusedTokens: tokens.length - promptTokens,
+      generatedTokens,
+      promptSeconds: (firstToken - started) / 1000,
+      decodeSeconds: (performance.now() - firstToken) / 1000,
+    };
+  }
+}

@@ -1,0 +1,33 @@
+import { fileURLToPath } from 'node:url';
+import { NtxError } from './errors.js';
+import { openGguf } from './gguf/open.js';
+import type { GgufModel } from './gguf/types.js';
+import { buildModel, type Model, ROPE_FACTORS } from './model/index.js';
+import { readFloats } from './streaming/load.js';
+import { createTokenizer, type Tokenizer } from './tokenizer/index.js';
+
+/** The model that comes with ntx: fable-29m, which continues stories (models/CARD.md). */
+export const EMBEDDED_MODEL = fileURLToPath(new URL('../models/fable-29m-q4_k_m.gguf', import.meta.url));
+
+/** A header that is understood: what a file holds, before any weight is read. */
+export interface OpenedModel {
+  readonly gguf: GgufModel;
+  readonly model: Model;
+  readonly tokenizer: Tokenizer;
+}
+
+/** Reads and checks a model's header, tokenizer and architecture. Throws NtxError for anything that ntx cannot run. */
+export async function openModel(path: string): Promise<OpenedModel> {
+  const gguf = await openGguf(path);
+  const factors = gguf.tensors.get(ROPE_FACTORS);
+  const model = buildModel(gguf, factors ? await readFloats(gguf, factors) : null);
+  const tokenizer = createTokenizer(gguf);
+  if (tokenizer.size > model.config.vocabulary) {
+    throw new NtxError(
+      'bad-file',
+      `the tokenizer has ${tokenizer.size} tokens and the embedding ${model.config.vocabulary} rows`,
+      'the file is damaged: convert or download the model again',
+    );
+  }
+  return { gguf, model, tokenizer };
+}

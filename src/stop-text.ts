@@ -1,0 +1,40 @@
+/**
+ * Watches a stream of text for stop texts, which may arrive in pieces: text that could be the beginning of one is held
+ * back until it is decided.
+ */
+export class StopText {
+  private held = '';
+  private readonly stops: readonly string[];
+
+  constructor(stops: readonly string[]) {
+    this.stops = stops.filter((stop) => stop.length > 0);
+  }
+
+  /** The text that may be shown now; `stopped` when a stop text came (it is not shown, nor anything after it). */
+  push(text: string): { text: string; stopped: boolean } {
+    const all = this.held + text;
+    const ends = this.stops.map((stop) => all.indexOf(stop)).filter((at) => at >= 0);
+    if (ends.length > 0) {
+      this.held = '';
+      return { text: all.slice(0, Math.min(...ends)), stopped: true };
+    }
+    const keep = Math.max(0, ...this.stops.map((stop) => overlap(all, stop)));
+    this.held = all.slice(all.length - keep);
+    return { text: all.slice(0, all.length - keep), stopped: false };
+  }
+
+  /** What was held back, when nothing more comes. */
+  end(): string {
+    const text = this.held;
+    this.held = '';
+    return text;
+  }
+}
+
+/** Length of the longest proper beginning of `stop` that `text` ends with. */
+function overlap(text: string, stop: string): number {
+  for (let length = Math.min(text.length, stop.length - 1); length > 0; length--) {
+    if (text.endsWith(stop.slice(0, length))) return length;
+  }
+  return 0;
+}

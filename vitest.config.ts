@@ -1,0 +1,14 @@
+import { defineConfig } from 'vitest/config';
+
+const project = (name: string, include: string[], testTimeout = 20_000) => ({ test: { name, include, testTimeout } });
+
+export default defineConfig({
+  test: {
+    projects: [
+      project('unit', ['test/unit/**/*.test.ts']),
+      project('kernels', ['test/kernels/**/*.test.ts'], 120_000),
+      project('native', ['test/native/**/*.test.ts'], 60_000),
+      project('model', ['test/model/**/*.test.ts'], 300_000),
+    ],
+  },
+});
