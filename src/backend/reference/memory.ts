@@ -1,0 +1,95 @@
+import { NtxError } from '../../errors.js';
+import type { Bindings, DeviceMemory, DeviceRange, HostMemory } from '../backend.js';
+import type { Matrix } from './dequantize/dequantize.js';
+
+/** An ArrayBuffer, which lies outside of the JS heap. */
+export class ReferenceMemory implements HostMemory {
+  #buffer: ArrayBuffer | null;
+
+  constructor(
+    readonly bytes: number,
+    readonly label: string,
+    private readonly onFree: (memory: ReferenceMemory) => void,
+  ) {
+    try {
+      this.#buffer = new ArrayBuffer(bytes);
+    } catch (error) {
+      throw new NtxError(
+        'no-memory',
+        `${label}: expected ${bytes} bytes of memory, got none`,
+        'choose a smaller model or context, or close other programs',
+        { cause: error },
+      );
+    }
+  }
+
+  view(offset: number, bytes: number): Uint8Array {
+    checkRange({ memory: this, offset, bytes });
+    return new Uint8Array(this.buffer, offset, bytes);
+  }
+
+  /** Throws NtxError('internal') once the memory has been freed. */
+  get buffer(): ArrayBuffer {
+    if (!this.#buffer) throw new NtxError('internal', `${this.label} is used after free()`, 'report this');
+    return this.#buffer;
+  }
+
+  /** The collector returns the bytes when no view is left. */
+  free(): void {
+    this.#buffer = null;
+    this.onFree(this);
+  }
+}
+
+/** The memory of a range, which must lie inside of it. */
+export function checkRange({ memory, offset, bytes }: DeviceRange): ReferenceMemory {
+  if (!(offset >= 0 && bytes >= 0 && offset + bytes <= memory.bytes)) {
+    throw new NtxError(
+      'internal',
+      `${memory.label} has ${memory.bytes} bytes; the range starts at ${offset} and has ${bytes}`,
+      'report this',
+    );
+  }
+  return ownMemory(memory);
+}
+
+function ownMemory(memory: DeviceMemory): ReferenceMemory {
+  if (memory instanceof ReferenceMemory) return memory;
+  throw new NtxError('internal', `${memory.label} is memory of another backend`, 'report this');
+}
+
+export function bytesOf(range: DeviceRange): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(ownMemory(range.memory).buffer, range.offset, range.bytes);
+}
+
+/** What the names in ops stand for, as arrays over the bound memory. Ranges and shapes have been checked by record(). */
+export class Views {
+  constructor(private readonly bindings: Bindings) {}
+
+  get context(): number {
+    return this.bindings.sizes.context;
+  }
+
+  /** An activation, a table or results: f32. */
+  floats(name: string): Float32Array {
+    const { memory, offset, bytes } = this.bindings.buffers.get(name)!;
+    return new Float32Array(ownMemory(memory).buffer, offset, bytes >> 2);
+  }
+
+  /** A KV cache: f16 codes. */
+  halves(name: string): Uint16Array {
+    const { memory, offset, bytes } = this.bindings.buffers.get(name)!;
+    return new Uint16Array(ownMemory(memory).buffer, offset, bytes >> 1);
+  }
+
+  matrix(name: string): Matrix {
+    const { type, rows, cols, range } = this.bindings.weights.get(name)!;
+    return { type, rows, cols, bytes: bytesOf(range) };
+  }
+
+  /** A norm or a bias: f32. */
+  vector(name: string): Float32Array {
+    const { cols, range } = this.bindings.weights.get(name)!;
+    return new Float32Array(ownMemory(range.memory).buffer, range.offset, cols);
+  }
+}
