@@ -8,8 +8,10 @@ export interface DeviceInfo {
   /** What a person calls it: "AMD EPYC 7B13, 2 threads, avx2". */
   readonly name: string;
   readonly kind: 'cpu' | 'discrete-gpu' | 'integrated-gpu' | 'software-gpu';
-  /** Bytes of device memory; of RAM where `hostIsDevice`. */
+  /** Bytes of device memory; of RAM where `hostIsDevice`; 0 where the device does not say (WebGPU). */
   readonly memoryBytes: number;
+  /** Bytes that one allocation can have at most; absent: memoryBytes. */
+  readonly allocationBytes?: number;
   /** Host memory may be bound in a recording as it is: nothing is copied (CPU, reference). */
   readonly hostIsDevice: boolean;
 }
@@ -25,6 +27,11 @@ export interface DeviceMemory {
 export interface HostMemory extends DeviceMemory {
   /** The bytes [offset, offset + bytes) to write to: off the JS heap, valid until `free`. At most 4 GiB - 1 in one view. */
   view(offset: number, bytes: number): Uint8Array;
+  /**
+   * Where the host may not write what the device copies from (WebGPU): copy() ends all views, and this, after those copies,
+   * allows new ones. Absent: views stay valid.
+   */
+  map?(): Promise<void>;
 }
 
 /** Bytes of a memory. A DeviceRange may name HostMemory where the device says `hostIsDevice`. */
@@ -69,7 +76,23 @@ export interface PassSizes {
 /** Ops recorded once against fixed memory, replayed with a new step buffer on every pass. */
 export interface CommandList {
   readonly opCount: number;
+  /**
+   * Where kernels are compiled for each recording: resolves when all are, rejects with what failed. A list may be submitted
+   * before; its passes wait. Absent: it is ready.
+   */
+  ready?(onProgress?: (compiled: number, total: number) => void): Promise<void>;
   dispose(): void;
+}
+
+/** What one kernel of a profiled pass took. */
+export interface KernelTiming {
+  /** Index into the recorded ops. */
+  readonly op: number;
+  /** Kernel, types and shape. */
+  readonly label: string;
+  readonly seconds: number;
+  /** Bytes of weights that it read. */
+  readonly weightBytes: number;
 }
 
 /** What a copy or a submit returns; another may wait for it on the device. Opaque; each backend has its own. */
@@ -83,6 +106,11 @@ export interface Backend {
   allocateDevice(bytes: number, label: string): DeviceMemory;
   /** Throws NtxError('no-memory'). Contents are zero. */
   allocateHost(bytes: number, label: string): HostMemory;
+  /**
+   * Memory of an embedding table, filled like host memory: `embed` reads the rows of a pass out of it and it never takes
+   * device memory. Absent: allocateHost.
+   */
+  allocateTable?(bytes: number, label: string): HostMemory;
   /** Checks every op against its bindings (shapes, types, ranges) and throws NtxError('internal') on a mismatch. */
   record(ops: readonly Op[], bindings: Bindings): CommandList;
   copy(from: HostRange, to: DeviceRange, after?: Fence): Fence;
@@ -91,6 +119,8 @@ export interface Backend {
   /** A copy of the range's bytes, after everything submitted so far. */
   read(range: DeviceRange): Promise<ArrayBuffer>;
   wait(fence: Fence): Promise<void>;
+  /** Runs a pass with a clock on every kernel, which makes it slower. Absent: the device has none. */
+  profile?(list: CommandList, step: StepBuffer): Promise<readonly KernelTiming[]>;
   /** Frees everything, after the pass that is running. */
   dispose(): Promise<void>;
 }

@@ -1,0 +1,85 @@
+// The addon's classes: thin wrappers that check what JavaScript passes and turn exceptions into errors.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "executor.h"
+#include "mapping.h"
+#include "op-list.h"
+
+namespace ntx {
+
+/// Runs `make`; its OutOfMemory becomes an Error whose `code` is 'no-memory'.
+template <class Make>
+auto or_memory_error(Napi::Env env, Make make) {
+  try {
+    return make();
+  } catch (const OutOfMemory& error) {
+    Napi::Error thrown = Napi::Error::New(env, error.what());
+    thrown.Set("code", Napi::String::New(env, "no-memory"));
+    throw thrown;
+  }
+}
+
+/// Argument `index` as a whole number from `least` to `most`; throws RangeError.
+uint64_t whole_number(const Napi::CallbackInfo& info, size_t index, const char* what, uint64_t least, uint64_t most);
+
+constexpr uint64_t kMaxSafeInteger = (uint64_t{1} << 53) - 1;
+
+/// new Memory(bytes): .view(offset, bytes), .free()
+class MemoryObject : public Napi::ObjectWrap<MemoryObject> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit MemoryObject(const Napi::CallbackInfo& info);
+  /// The mapping behind a value; throws TypeError for anything but a Memory that has not been freed.
+  static std::shared_ptr<Mapping> of(const Napi::Value& value);
+
+ private:
+  Napi::Value view(const Napi::CallbackInfo& info);
+  void free(const Napi::CallbackInfo& info);
+  std::shared_ptr<Mapping> mapping_;
+};
+
+/// new OpList(bytes, memories, threads): .dispose()
+class ListObject : public Napi::ObjectWrap<ListObject> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit ListObject(const Napi::CallbackInfo& info);
+  /// The list behind a value; throws TypeError for anything but an OpList that has not been disposed.
+  static std::shared_ptr<const OpList> of(const Napi::Value& value);
+
+ private:
+  void dispose(const Napi::CallbackInfo& info);
+  std::shared_ptr<const OpList> list_;
+};
+
+/// new Executor(threads, onProgress): .submit(list, step), .copy(...), .read(...), .measureReadBandwidth(...), .stop()
+class ExecutorObject : public Napi::ObjectWrap<ExecutorObject> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit ExecutorObject(const Napi::CallbackInfo& info);
+  ~ExecutorObject() override;
+
+ private:
+  static void close(void* self);
+  void on_progress(bool stopped);
+  void report(Napi::Env env, Napi::Function callback);
+  void finish(Napi::Env env, Napi::Function callback);
+  Executor& running(Napi::Env env) const;
+  Napi::Value submitted(Napi::Env env, uint64_t job);
+  Napi::Value submit(const Napi::CallbackInfo& info);
+  Napi::Value copy(const Napi::CallbackInfo& info);
+  Napi::Value read(const Napi::CallbackInfo& info);
+  Napi::Value measure_read_bandwidth(const Napi::CallbackInfo& info);
+  void stop(const Napi::CallbackInfo& info);
+
+  std::atomic<bool> reporting_{false};  // a report is on its way to the main thread
+  Napi::ThreadSafeFunction progress_;
+  std::unique_ptr<Executor> executor_;
+  uint64_t submitted_ = 0;
+  bool stopping_ = false;
+};
+
+}  // namespace ntx

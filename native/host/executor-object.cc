@@ -1,0 +1,140 @@
+#include "binding.h"
+
+namespace ntx {
+
+namespace {
+
+constexpr uint64_t kMaxThreads = 1024;
+
+struct Part {
+  std::shared_ptr<Mapping> memory;
+  uint64_t offset, bytes;
+};
+
+/// Arguments `index` to `index + 1`, a Memory and an offset in it, with `bytes` behind them.
+Part part_of(const Napi::CallbackInfo& info, size_t index, uint64_t bytes) {
+  std::shared_ptr<Mapping> memory = MemoryObject::of(info[index]);
+  if (bytes > memory->bytes()) throw Napi::RangeError::New(info.Env(), "bytes: more than the memory has");
+  const uint64_t offset = whole_number(info, index + 1, "offset", 0, memory->bytes() - bytes);
+  return {std::move(memory), offset, bytes};
+}
+
+}  // namespace
+
+Napi::Function ExecutorObject::define(Napi::Env env) {
+  return DefineClass(env, "Executor",
+                     {InstanceMethod<&ExecutorObject::submit>("submit"), InstanceMethod<&ExecutorObject::copy>("copy"),
+                      InstanceMethod<&ExecutorObject::read>("read"),
+                      InstanceMethod<&ExecutorObject::measure_read_bandwidth>("measureReadBandwidth"),
+                      InstanceMethod<&ExecutorObject::stop>("stop")});
+}
+
+ExecutorObject::ExecutorObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ExecutorObject>(info) {
+  const auto threads = static_cast<unsigned>(whole_number(info, 0, "threads", 1, kMaxThreads));
+  if (!info[1].IsFunction()) throw Napi::TypeError::New(info.Env(), "onProgress: expected a function");
+  progress_ = Napi::ThreadSafeFunction::New(info.Env(), info[1].As<Napi::Function>(), "ntx executor", 0, 1);
+  progress_.Unref(info.Env());
+  executor_ = std::make_unique<Executor>(threads, [this](bool stopped) { on_progress(stopped); });
+  // Hooks run last first: the thread ends before its way to report does.
+  napi_add_env_cleanup_hook(info.Env(), close, this);
+  Ref();  // until it has stopped: reports name this object
+}
+
+ExecutorObject::~ExecutorObject() { executor_.reset(); }
+
+void ExecutorObject::close(void* self) { static_cast<ExecutorObject*>(self)->executor_.reset(); }
+
+// On the executor's thread.
+void ExecutorObject::on_progress(bool stopped) {
+  if (stopped) {
+    progress_.NonBlockingCall([this](Napi::Env env, Napi::Function callback) { finish(env, callback); });
+  } else if (!reporting_.exchange(true)) {
+    progress_.NonBlockingCall([this](Napi::Env env, Napi::Function callback) { report(env, callback); });
+  }
+}
+
+void ExecutorObject::report(Napi::Env env, Napi::Function callback) {
+  reporting_ = false;  // before reading: whatever completes later reports again
+  if (!executor_) return;
+  const uint64_t completed = executor_->completed();
+  if (completed == submitted_ && !stopping_) progress_.Unref(env);
+  callback.Call({Napi::Number::New(env, static_cast<double>(completed)), Napi::Boolean::New(env, false)});
+}
+
+void ExecutorObject::finish(Napi::Env env, Napi::Function callback) {
+  if (!executor_) return;
+  const uint64_t completed = executor_->completed();
+  napi_remove_env_cleanup_hook(env, close, this);
+  executor_.reset();
+  progress_.Release();
+  Unref();
+  callback.Call({Napi::Number::New(env, static_cast<double>(completed)), Napi::Boolean::New(env, true)});
+}
+
+Executor& ExecutorObject::running(Napi::Env env) const {
+  if (!executor_ || stopping_) throw Napi::Error::New(env, "the executor has been stopped");
+  return *executor_;
+}
+
+Napi::Value ExecutorObject::submitted(Napi::Env env, uint64_t job) {
+  submitted_ = job;
+  progress_.Ref(env);  // Node stays up while a pass runs
+  return Napi::Number::New(env, static_cast<double>(job));
+}
+
+Napi::Value ExecutorObject::submit(const Napi::CallbackInfo& info) {
+  Executor& executor = running(info.Env());
+  std::shared_ptr<const OpList> list = ListObject::of(info[0]);
+  if (list->workers() != executor.threads()) throw Napi::Error::New(info.Env(), "the list was recorded for other threads");
+  if (list->memory_released()) throw Napi::Error::New(info.Env(), "a memory of the list has been freed");
+  if (!info[1].IsTypedArray() || info[1].As<Napi::TypedArray>().TypedArrayType() != napi_uint32_array) {
+    throw Napi::TypeError::New(info.Env(), "step buffer: expected a Uint32Array");
+  }
+  const auto words = info[1].As<Napi::Uint32Array>();
+  CheckedStep step({words.Data(), words.ElementLength()}, list->limits());
+  return submitted(info.Env(), executor.submit(std::move(list), std::move(step)));
+}
+
+// copy(from, fromOffset, to, toOffset, bytes)
+Napi::Value ExecutorObject::copy(const Napi::CallbackInfo& info) {
+  Executor& executor = running(info.Env());
+  const uint64_t bytes = whole_number(info, 4, "bytes", 0, kMaxSafeInteger);
+  Part from = part_of(info, 0, bytes), to = part_of(info, 2, bytes);
+  if (from.memory == to.memory && from.offset < to.offset + bytes && to.offset < from.offset + bytes) {
+    throw Napi::RangeError::New(info.Env(), "copy: the ranges overlap");
+  }
+  return submitted(info.Env(), executor.copy(std::move(from.memory), from.offset, std::move(to.memory), to.offset, bytes));
+}
+
+// read(from, offset, target): the caller keeps the Uint8Array `target` as it is until the job has completed
+Napi::Value ExecutorObject::read(const Napi::CallbackInfo& info) {
+  Executor& executor = running(info.Env());
+  if (!info[2].IsTypedArray() || info[2].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+    throw Napi::TypeError::New(info.Env(), "target: expected a Uint8Array");
+  }
+  auto target = info[2].As<Napi::Uint8Array>();
+  Part from = part_of(info, 0, target.ByteLength());
+  return submitted(info.Env(), executor.read(std::move(from.memory), from.offset, from.bytes, target.Data()));
+}
+
+// measureReadBandwidth(bytes, target): bytes a second into the Float64Array `target`, kept as with read
+Napi::Value ExecutorObject::measure_read_bandwidth(const Napi::CallbackInfo& info) {
+  Executor& executor = running(info.Env());
+  const uint64_t bytes = whole_number(info, 0, "bytes", 1, kMaxSafeInteger);
+  if (!info[1].IsTypedArray() || info[1].As<Napi::TypedArray>().TypedArrayType() != napi_float64_array ||
+      info[1].As<Napi::TypedArray>().ElementLength() < 1) {
+    throw Napi::TypeError::New(info.Env(), "target: expected a Float64Array");
+  }
+  auto memory = or_memory_error(info.Env(), [&] { return std::make_shared<Mapping>(bytes); });
+  double* target = info[1].As<Napi::Float64Array>().Data();
+  return submitted(info.Env(), executor.measure_read_bandwidth(std::move(memory), target));
+}
+
+void ExecutorObject::stop(const Napi::CallbackInfo& info) {
+  if (!executor_ || stopping_) return;
+  stopping_ = true;
+  progress_.Ref(info.Env());
+  executor_->stop();
+}
+
+}  // namespace ntx

@@ -1,0 +1,118 @@
+#include "executor.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include "kernels/vector-kernels.h"
+
+namespace ntx {
+
+namespace {
+
+constexpr int64_t kCopyGrain = 1 << 20;
+constexpr int64_t kReadGrain = 4 << 20;
+constexpr int kReadRuns = 5;  // the first one faults the pages in
+
+void copy_bytes(Pool& pool, const uint8_t* from, uint8_t* to, uint64_t bytes) {
+  if (bytes <= static_cast<uint64_t>(kCopyGrain)) {
+    std::memmove(to, from, bytes);
+    return;
+  }
+  pool.run([&](Worker& worker) {
+    int64_t begin, end;
+    while (worker.take(static_cast<int64_t>(bytes), kCopyGrain, begin, end)) {
+      std::memcpy(to + begin, from + begin, static_cast<size_t>(end - begin));
+    }
+  });
+}
+
+double measure_once(Pool& pool, const Mapping& memory) {
+  std::atomic<uint64_t> seen{0};
+  const auto started = std::chrono::steady_clock::now();
+  pool.run([&](Worker& worker) {
+    int64_t begin, end;
+    while (worker.take(static_cast<int64_t>(memory.bytes()), kReadGrain, begin, end)) {
+      seen |= vector_kernels().read_all(memory.data() + begin, static_cast<size_t>(end - begin));
+    }
+  });
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
+  return static_cast<double>(memory.bytes()) / seconds.count();
+}
+
+}  // namespace
+
+Executor::Executor(unsigned threads, Progress on_progress)
+    : pool_(threads), on_progress_(std::move(on_progress)), thread_([this] { serve(); }) {}
+
+Executor::~Executor() {
+  stop();
+  thread_.join();
+}
+
+uint64_t Executor::submit(std::shared_ptr<const OpList> list, CheckedStep step) {
+  return enqueue([list = std::move(list), step = std::move(step)](Pool& pool) {
+    const Step view = step.step();
+    pool.run([&](Worker& worker) { list->run(worker, view); });
+  });
+}
+
+uint64_t Executor::copy(std::shared_ptr<const Mapping> from, uint64_t from_offset, std::shared_ptr<Mapping> to,
+                        uint64_t to_offset, uint64_t bytes) {
+  return enqueue([=, from = std::move(from), to = std::move(to)](Pool& pool) {
+    copy_bytes(pool, from->data() + from_offset, to->data() + to_offset, bytes);
+  });
+}
+
+uint64_t Executor::read(std::shared_ptr<const Mapping> from, uint64_t offset, uint64_t bytes, uint8_t* to) {
+  return enqueue([=, from = std::move(from)](Pool& pool) { copy_bytes(pool, from->data() + offset, to, bytes); });
+}
+
+uint64_t Executor::measure_read_bandwidth(std::shared_ptr<const Mapping> memory, double* bytes_per_second) {
+  return enqueue([memory = std::move(memory), bytes_per_second](Pool& pool) {
+    std::memset(memory->data(), 1, memory->bytes());  // untouched pages would all be the one page of zeros
+    double best = 0;
+    for (int run = 0; run < kReadRuns; ++run) best = std::max(best, measure_once(pool, *memory));
+    *bytes_per_second = best;
+  });
+}
+
+void Executor::stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+}
+
+uint64_t Executor::enqueue(Job job) {
+  uint64_t number;
+  {
+    std::lock_guard lock(mutex_);
+    jobs_.push_back(std::move(job));
+    number = ++submitted_;
+  }
+  wake_.notify_one();
+  return number;
+}
+
+void Executor::serve() {
+  for (;;) {
+    Job job;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [&] { return stopping_ || !jobs_.empty(); });
+      if (stopping_) break;
+      job = std::move(jobs_.front());
+      jobs_.pop_front();
+    }
+    job(pool_);
+    job = nullptr;  // what it held may be the last reference
+    completed_.fetch_add(1, std::memory_order_release);
+    on_progress_(false);
+  }
+  on_progress_(true);
+}
+
+}  // namespace ntx

@@ -1,0 +1,60 @@
+// The thread that runs passes: jobs in the order of their submission, each on all workers of one pool.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "mapping.h"
+#include "op-list.h"
+#include "worker.h"
+
+namespace ntx {
+
+class Executor {
+ public:
+  /// Called on the executor's thread: on_progress(false) after every job, on_progress(true) last of all, after stop().
+  using Progress = std::function<void(bool stopped)>;
+  Executor(unsigned threads, Progress on_progress);
+  /// Waits for the job that is running; later ones are dropped.
+  ~Executor();
+
+  unsigned threads() const { return pool_.threads(); }
+
+  // Each returns the job's number; numbers count from 1 and complete in order.
+  uint64_t submit(std::shared_ptr<const OpList> list, CheckedStep step);
+  uint64_t copy(std::shared_ptr<const Mapping> from, uint64_t from_offset, std::shared_ptr<Mapping> to, uint64_t to_offset,
+                uint64_t bytes);
+  /// Copies to memory that the caller keeps valid until the job has completed.
+  uint64_t read(std::shared_ptr<const Mapping> from, uint64_t offset, uint64_t bytes, uint8_t* to);
+  /// Writes the best of several reads of `bytes` of huge-page memory by all workers, in bytes a second.
+  uint64_t measure_read_bandwidth(std::shared_ptr<const Mapping> memory, double* bytes_per_second);
+
+  /// The number of the last job that has completed.
+  uint64_t completed() const { return completed_.load(std::memory_order_acquire); }
+
+  /// Lets the running job end and starts no other; returns at once.
+  void stop();
+
+ private:
+  using Job = std::function<void(Pool&)>;
+  uint64_t enqueue(Job job);
+  void serve();
+
+  Pool pool_;
+  const Progress on_progress_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Job> jobs_;     // guarded by mutex_
+  uint64_t submitted_ = 0;   // guarded by mutex_
+  bool stopping_ = false;    // guarded by mutex_
+  std::atomic<uint64_t> completed_{0};
+  std::thread thread_;
+};
+
+}  // namespace ntx

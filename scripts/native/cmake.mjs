@@ -1,0 +1,45 @@
+import { rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { root, runProgram } from './environment.mjs';
+
+const OLDEST = [3, 19]; // string(JSON) of CMakeLists.txt
+
+/** CMake and a program to run its builds, or null. */
+export async function findCmake() {
+  const { status, output } = await runProgram('cmake', ['--version']);
+  const version = /cmake version (\d+)\.(\d+)/.exec(output);
+  if (status !== 0 || version === null) return null;
+  const [major, minor] = [Number(version[1]), Number(version[2])];
+  if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) return null;
+  for (const builder of ['ninja', 'make']) {
+    if ((await runProgram(builder, ['--version'])).status === 0) return { version: version[0] };
+  }
+  return null;
+}
+
+/** Configures and builds one addon; a failure of an old build folder (a moved checkout, another compiler) gets a fresh one. */
+export async function buildWithCmake({ name, compiler }) {
+  const folder = join(root, 'build/cmake');
+  const package_ = createRequire(import.meta.url).resolve('cmake-js/package.json');
+  const program = join(dirname(package_), 'bin/cmake-js');
+  const run = (command) =>
+    runProgram(process.execPath, [
+      ...[program, command, '--directory', root, '--out', folder, '--target', name, '--log-level', 'error'],
+      ...['--parallel', String(availableParallelism()), `--CDCMAKE_CXX_COMPILER=${compiler.command}`],
+    ]);
+  let configured = await run('configure');
+  if (configured.status !== 0) {
+    rmSync(folder, { recursive: true, force: true });
+    configured = await run('configure');
+  }
+  if (configured.status !== 0) return { failed: true, output: configured.output, file: '' };
+  const built = await run('build');
+  const warnings = built.output.split('\n').some((line) => /warning:/.test(line)) ? built.output : '';
+  return {
+    failed: built.status !== 0,
+    output: built.status === 0 ? warnings : built.output,
+    file: join(folder, 'Release', `${name}.node`),
+  };
+}

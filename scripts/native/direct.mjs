@@ -1,0 +1,82 @@
+// The build without CMake: every source by the suffix rule of native/flags.json, as many at once as there are cores.
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join, relative } from 'node:path';
+import { root, runProgram } from './environment.mjs';
+import { filesUnder } from './state.mjs';
+
+/** The flags of a source by its name, or null when it is for another architecture. */
+function flagsOf(source, table) {
+  const suffix = /\.([a-z0-9]+)\.cc$/.exec(source)?.[1];
+  if (suffix === undefined) return table.common;
+  const rule = table.suffixes[suffix];
+  if (rule === undefined) throw new Error(`${source}: native/flags.json has no suffix "${suffix}"`);
+  return rule.arch === process.arch ? [...table.common, ...rule.flags] : null;
+}
+
+// An object's name carries the hash of all that made it, so an existing one is never stale.
+async function compile(source, flags, job, headersHash) {
+  const text = readFileSync(join(root, source));
+  const hash = createHash('sha256').update(JSON.stringify([flags, job.compiler, headersHash]));
+  const stem = relative(job.addon.folder, source).replaceAll('/', '-');
+  const object = join(job.folder, `${stem}.${hash.update(text).digest('hex').slice(0, 16)}.o`);
+  if (existsSync(object)) return { object, failed: false, output: '' };
+  const includes = job.headers.flatMap((folder) => ['-isystem', folder]);
+  const { status, output } = await runProgram(job.compiler.command, [
+    ...flags,
+    ...includes,
+    '-c',
+    source,
+    '-o',
+    `${object}.part`,
+  ]);
+  if (status === 0) renameSync(`${object}.part`, object);
+  return { object, failed: status !== 0, output };
+}
+
+/** Runs `work` over the items, `limit` at a time; results in the items' order. */
+async function inParallel(items, limit, work) {
+  const results = new Array(items.length);
+  let next = 0;
+  const worker = async () => {
+    while (next < items.length) {
+      const index = next++;
+      results[index] = await work(items[index]);
+    }
+  };
+  await Promise.all(Array.from({ length: limit }, worker));
+  return results;
+}
+
+function removeOtherObjects(folder, objects) {
+  const kept = new Set(objects.map((object) => relative(folder, object)));
+  for (const name of readdirSync(folder)) {
+    if (!kept.has(name)) rmSync(join(folder, name));
+  }
+}
+
+export async function buildDirect({ name, addon, table, compiler, headers }) {
+  const folder = join(root, 'build/direct', name);
+  mkdirSync(folder, { recursive: true });
+  const files = filesUnder('native');
+  const hash = createHash('sha256').update(JSON.stringify(headers));
+  for (const file of files.filter((file) => file.endsWith('.h'))) hash.update(readFileSync(join(root, file)));
+  const headersHash = hash.digest('hex');
+  const sources = files
+    .filter((file) => file.startsWith(`${addon.folder}/`) && file.endsWith('.cc'))
+    .map((source) => ({ source, flags: flagsOf(source, table) }))
+    .filter(({ flags }) => flags !== null);
+  const job = { addon, compiler, headers, folder };
+  const compiled = await inParallel(sources, availableParallelism(), ({ source, flags }) =>
+    compile(source, flags, job, headersHash),
+  );
+  const output = compiled.map((result) => result.output).filter((text) => text !== '');
+  const failed = compiled.filter((result) => result.failed);
+  if (failed.length > 0) return { failed: true, output: failed.map((result) => result.output).join('\n'), file: '' };
+  const objects = compiled.map((result) => result.object);
+  removeOtherObjects(folder, objects);
+  const file = join(folder, `${name}.node`);
+  const linked = await runProgram(compiler.command, [...objects, ...addon.link, '-o', file]);
+  return { failed: linked.status !== 0, output: [...output, linked.output].filter(Boolean).join('\n'), file };
+}

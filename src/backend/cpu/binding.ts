@@ -1,0 +1,73 @@
+// The host addon, native/host/addon.cc. Only this file loads it.
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+/** Page-aligned memory; errors of the constructor carry code 'no-memory' where the machine has not that much. */
+export interface NativeMemory {
+  /** An external Uint8Array over [offset, offset + bytes), at most 4 GiB - 1; it keeps the address range alive. */
+  view(offset: number, bytes: number): Uint8Array;
+  /** Gives the pages back at once. */
+  free(): void;
+}
+
+export interface NativeList {
+  dispose(): void;
+}
+
+/** Runs jobs in order on its own threads. Every method returns the job's number; they count from 1. */
+export interface NativeExecutor {
+  submit(list: NativeList, step: Uint32Array): number;
+  copy(from: NativeMemory, fromOffset: number, to: NativeMemory, toOffset: number, bytes: number): number;
+  /** `target` has to stay alive and attached until the job has completed. */
+  read(from: NativeMemory, offset: number, target: Uint8Array): number;
+  /** Bytes a second into target[0]; the same holds for `target`. */
+  measureReadBandwidth(bytes: number, target: Float64Array): number;
+  /** Lets the running job end, drops the others; onProgress(completed, true) follows. */
+  stop(): void;
+}
+
+export interface CpuInfo {
+  readonly name: string;
+  /** Physical cores within this process's affinity and quota. */
+  readonly cores: number;
+  /** What this process could ever hold. */
+  readonly memoryBytes: number;
+  /** Kernels in use: "avx512". */
+  readonly variant: string;
+  /** Kernels that this processor can run, best first. */
+  readonly variants: readonly string[];
+}
+
+export interface HostAddon {
+  readonly Memory: new (bytes: number) => NativeMemory;
+  /** Decodes and checks the bytes of native/ops.h for an executor of `threads`; throws on anything that does not fit. */
+  readonly OpList: new (
+    bytes: Uint8Array,
+    memories: readonly NativeMemory[],
+    threads: number,
+  ) => NativeList;
+  readonly Executor: new (threads: number, onProgress: (completed: number, stopped: boolean) => void) => NativeExecutor;
+  cpuInfo(): CpuInfo;
+  /** False where there are no such kernels. Process-wide; not while a pass runs. */
+  useCpuVariant(name: string): boolean;
+}
+
+export type LoadedAddon = { readonly addon: HostAddon } | { readonly addon: null; readonly reason: string };
+
+let loaded: LoadedAddon | undefined;
+
+/** The host addon, or the reason why there is none. */
+export function loadHostAddon(): LoadedAddon {
+  loaded ??= load(fileURLToPath(new URL('../../../build/Release/ntx_host.node', import.meta.url)));
+  return loaded;
+}
+
+function load(path: string): LoadedAddon {
+  if (!existsSync(path)) return { addon: null, reason: `${path} has not been built` };
+  try {
+    return { addon: createRequire(import.meta.url)(path) as HostAddon };
+  } catch (error) {
+    return { addon: null, reason: `${path} cannot be loaded: ${(error as Error).message}` };
+  }
+}
