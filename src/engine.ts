@@ -7,7 +7,7 @@ import { type ModelConfig, OUTPUTS, ROPE_TABLE, ropeTable } from './model/index.
 import { EMBEDDED_MODEL, type OpenedModel, openModel } from './open-model.js';
 import type { LoadModelOptions } from './options.js';
 import { allocateBuffers } from './streaming/buffers.js';
-import { loadWeights } from './streaming/load.js';
+import { type LoadOptions, loadWeights } from './streaming/load.js';
 
 const DEFAULT_CONTEXT = 4096;
 const DEFAULT_MAX_ROWS = 256;
@@ -22,8 +22,8 @@ export async function loadModel(path: string = EMBEDDED_MODEL, options: LoadMode
   const sizes = passSizes(opened.model.config, options);
   const backend = createBackend(options);
   try {
-    const { forward, weightBytes, bufferBytes } = await prepare(opened, backend, sizes, options);
-    return new LanguageModel(opened, backend, forward, { weights: weightBytes, buffers: bufferBytes });
+    const { forward, memory } = await createForward(opened, backend, sizes, options);
+    return new LanguageModel(opened, backend, forward, memory);
   } catch (error) {
     await backend.dispose();
     throw error;
@@ -47,14 +47,20 @@ function passSizes(config: ModelConfig, options: LoadModelOptions): PassSizes {
   return { context, slots: 1, maxRows, maxOutputs: whole('maxOutputs', DEFAULT_MAX_OUTPUTS) };
 }
 
-async function prepare({ gguf, model }: OpenedModel, backend: Backend, sizes: PassSizes, options: LoadModelOptions) {
+/** Loads the weights and records a model's passes of these sizes. What it allocates lives as long as the backend. */
+export async function createForward(
+  { gguf, model }: OpenedModel,
+  backend: Backend,
+  sizes: PassSizes,
+  options: LoadOptions = {},
+): Promise<{ forward: Forward; memory: { weights: number; buffers: number } }> {
   const buffers = allocateBuffers(backend, model.buffers, sizes);
   await fill(backend, buffers.ranges.get(ROPE_TABLE)!, ropeTable(model.config.rope, sizes.context));
   const loaded = await loadWeights(gguf, model, backend, options);
   const ops = [...model.prologue, ...model.units.flatMap((unit) => unit.ops)];
   const list = backend.record(ops, { weights: loaded.weights, buffers: buffers.ranges, sizes });
   const forward = new Forward(backend, [list], buffers.ranges.get(OUTPUTS)!, sizes);
-  return { forward, weightBytes: loaded.bytes, bufferBytes: buffers.bytes };
+  return { forward, memory: { weights: loaded.bytes, buffers: buffers.bytes } };
 }
 
 async function fill(backend: Backend, to: DeviceRange, values: Float32Array<ArrayBuffer>): Promise<void> {

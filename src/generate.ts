@@ -34,7 +34,7 @@ export async function* generate(
   let output = await sequence.extend(prompt.slice(known), { signal, onProgress: onPrompt });
   const history = [...prompt];
   for (let count = 0; count < maxTokens; count++) {
-    if (signal?.aborted) return 'cancelled';
+    if (output === null || signal?.aborted) return 'cancelled';
     const choice = sampler.choose(output, history);
     if (endTokens.has(choice.token)) return 'end';
     history.push(choice.token);

@@ -19,8 +19,7 @@ export interface OpenedModel {
 /** Reads and checks a model's header, tokenizer and architecture. Throws NtxError for anything that ntx cannot run. */
 export async function openModel(path: string): Promise<OpenedModel> {
   const gguf = await openGguf(path);
-  const factors = gguf.tensors.get(ROPE_FACTORS);
-  const model = buildModel(gguf, factors ? await readFloats(gguf, factors) : null);
+  const model = await readModel(gguf);
   const tokenizer = createTokenizer(gguf);
   if (tokenizer.size > model.config.vocabulary) {
     throw new NtxError(
@@ -30,4 +29,10 @@ export async function openModel(path: string): Promise<OpenedModel> {
     );
   }
   return { gguf, model, tokenizer };
+}
+
+/** The architecture that a header describes, as units and ops. Throws NtxError for what ntx cannot run. */
+export async function readModel(gguf: GgufModel): Promise<Model> {
+  const factors = gguf.tensors.get(ROPE_FACTORS);
+  return buildModel(gguf, factors ? await readFloats(gguf, factors) : null);
 }

@@ -45,8 +45,11 @@ export class Sequence {
     return same;
   }
 
-  /** Appends tokens, as many rows a pass as the recording allows, and returns the candidates after the last. */
-  async extend(tokens: readonly number[], options: ExtendOptions = {}): Promise<Output> {
+  /**
+   * Appends tokens, as many rows a pass as the recording allows, and returns the candidates after the last; null when the
+   * signal was aborted before (what has run stays).
+   */
+  async extend(tokens: readonly number[], options: ExtendOptions = {}): Promise<Output | null> {
     const { step, sizes } = this.forward;
     if (tokens.length === 0 || tokens.length > this.room) {
       throw new NtxError(
@@ -57,7 +60,7 @@ export class Sequence {
     }
     let outputs: Output[] = [];
     for (let done = 0; done < tokens.length; ) {
-      if (options.signal?.aborted) throw new NtxError('cancelled', 'the prompt was cancelled', 'send it again');
+      if (options.signal?.aborted) return null;
       const rows = Math.min(sizes.maxRows, tokens.length - done);
       step.clear();
       for (let row = 0; row < rows; row++) step.addRow(tokens[done + row], this.length + row, this.slot);

@@ -13,10 +13,10 @@ export class StopText {
   /** The text that may be shown now; `stopped` when a stop text came (it is not shown, nor anything after it). */
   push(text: string): { text: string; stopped: boolean } {
     const all = this.held + text;
-    const ends = this.stops.map((stop) => all.indexOf(stop)).filter((at) => at >= 0);
-    if (ends.length > 0) {
+    const start = firstMatch(all, this.stops);
+    if (start >= 0) {
       this.held = '';
-      return { text: all.slice(0, Math.min(...ends)), stopped: true };
+      return { text: all.slice(0, start), stopped: true };
     }
     const keep = Math.max(0, ...this.stops.map((stop) => overlap(all, stop)));
     this.held = all.slice(all.length - keep);
@@ -29,6 +29,17 @@ export class StopText {
     this.held = '';
     return text;
   }
+}
+
+/** Where the stop text begins that is complete first, as if the text had come letter by letter; -1 without one. */
+function firstMatch(text: string, stops: readonly string[]): number {
+  let first = { start: -1, end: Number.POSITIVE_INFINITY };
+  for (const stop of stops) {
+    const start = text.indexOf(stop);
+    const end = start + stop.length;
+    if (start >= 0 && (end < first.end || (end === first.end && start < first.start))) first = { start, end };
+  }
+  return first.start;
 }
 
 /** Length of the longest proper beginning of `stop` that `text` ends with. */

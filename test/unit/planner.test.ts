@@ -7,12 +7,18 @@ interface Planner {
   alignedEnd(offset: bigint, bytes: bigint, alignment: bigint): bigint;
 }
 
+/** Node has it; its declarations come only with those of a browser. */
+interface WebAssemblyGlobal {
+  instantiate(bytes: Uint8Array, imports: object): Promise<{ instance: { exports: unknown } }>;
+}
+
 let planner: Planner;
 
 beforeAll(async () => {
   const wasm = await readFile(new URL('../../dist/planner.wasm', import.meta.url));
+  const { WebAssembly } = globalThis as unknown as { WebAssembly: WebAssemblyGlobal };
   const { instance } = await WebAssembly.instantiate(wasm, { env: { abort: () => expect.unreachable() } });
-  planner = instance.exports as unknown as Planner;
+  planner = instance.exports as Planner;
 });
 
 test('an aligned read covers its range and is no longer than it must be', () => {

@@ -1,0 +1,110 @@
+// How fast a model runs on this machine, and how near that comes to what its memory allows.
+import { createCpuBackend } from './backend/cpu/cpu.js';
+import { NtxError } from './errors.js';
+import type { LanguageModel } from './language-model.js';
+import type { Model } from './model/index.js';
+import { seededRandom } from './sampler/random.js';
+
+export interface BenchOptions {
+  /** Tokens of the prompt that is timed. */
+  readonly promptTokens: number;
+  /** Tokens that are decoded one by one, at the start of an empty context. */
+  readonly tokens: number;
+  /** How often each is timed. */
+  readonly repeat: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Tokens a second. */
+export interface Rate {
+  readonly best: number;
+  readonly median: number;
+}
+
+export interface BenchResult {
+  readonly prompt: Rate;
+  readonly decode: Rate;
+  /** Weights that one decoded token reads: all but the embedding's rows, of which it reads one. */
+  readonly bytesPerToken: number;
+  /** Of the best decode. */
+  readonly bytesPerSecond: number;
+  /** Bytes a second that plain reads reached in this run, the best of before and after; null where it is not the CPU. */
+  readonly readBandwidth: number | null;
+  readonly shareOfBandwidth: number | null;
+}
+
+/** Far beyond every cache. */
+const BANDWIDTH_BYTES = 512 << 20;
+const WARM_UP_TOKENS = 32;
+
+/** Weights that a decoded token reads, in bytes. A tied output head is read as a whole, as a head. */
+export function bytesPerToken(model: Model): number {
+  const small = model.small.reduce((sum, tensor) => sum + tensor.bytes, 0);
+  return model.units.reduce((sum, unit) => sum + unit.bytes, small);
+}
+
+/**
+ * Times prompts and decoding of random tokens, after a warm-up. The model's context must hold them; what its sequence holds
+ * is lost. Throws NtxError('cancelled').
+ * @param readBandwidth measures the memory; null where nothing can be compared
+ */
+export async function benchModel(
+  model: LanguageModel,
+  options: BenchOptions,
+  readBandwidth: (() => Promise<number>) | null,
+): Promise<BenchResult> {
+  const { promptTokens, tokens, repeat, signal } = options;
+  const random = seededRandom(1);
+  const randomTokens = (count: number) =>
+    Array.from({ length: count }, () => Math.floor(random() * model.config.vocabulary));
+  const bandwidths = readBandwidth ? [await readBandwidth()] : [];
+  await timePrompt(model, randomTokens(Math.min(WARM_UP_TOKENS, promptTokens)));
+  const decodes: number[] = [];
+  const prompts: number[] = [];
+  for (let run = 0; run < repeat; run++) {
+    if (signal?.aborted) throw new NtxError('cancelled', 'the measurement was cancelled', 'run it again');
+    decodes.push(await timeDecode(model, randomTokens(tokens + 1), signal));
+    prompts.push(await timePrompt(model, randomTokens(promptTokens), signal));
+  }
+  if (readBandwidth) bandwidths.push(await readBandwidth());
+  model.sequence.truncate(0);
+  const decode = rateOf(decodes);
+  const bytes = bytesPerToken(model.model);
+  const bandwidth = bandwidths.length > 0 ? Math.max(...bandwidths) : null;
+  return {
+    prompt: rateOf(prompts),
+    decode,
+    bytesPerToken: bytes,
+    bytesPerSecond: bytes * decode.best,
+    readBandwidth: bandwidth,
+    shareOfBandwidth: bandwidth === null ? null : (bytes * decode.best) / bandwidth,
+  };
+}
+
+/** Measures what the threads of a CPU backend can read together. */
+export function cpuReadBandwidth(threads: number | undefined): { measure(): Promise<number>; dispose(): Promise<void> } {
+  const backend = createCpuBackend(threads === undefined ? {} : { threads });
+  return { measure: () => backend.measureReadBandwidth(BANDWIDTH_BYTES), dispose: () => backend.dispose() };
+}
+
+/** Tokens a second. */
+async function timePrompt(model: LanguageModel, tokens: readonly number[], signal?: AbortSignal): Promise<number> {
+  model.sequence.truncate(0);
+  const started = performance.now();
+  await model.sequence.extend(tokens, { signal });
+  return (tokens.length * 1000) / (performance.now() - started);
+}
+
+/** Tokens a second; the first token only begins the context. */
+async function timeDecode(model: LanguageModel, tokens: readonly number[], signal?: AbortSignal): Promise<number> {
+  model.sequence.truncate(0);
+  await model.sequence.extend(tokens.slice(0, 1));
+  const started = performance.now();
+  for (const token of tokens.slice(1)) await model.sequence.extend([token], { signal });
+  return ((tokens.length - 1) * 1000) / (performance.now() - started);
+}
+
+function rateOf(perSecond: readonly number[]): Rate {
+  const sorted = perSecond.toSorted((a, b) => b - a);
+  return { best: sorted[0], median: sorted[Math.floor(sorted.length / 2)] };
+}

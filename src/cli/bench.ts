@@ -1,0 +1,79 @@
+import type { Command } from 'commander';
+import type { BenchResult, Rate } from '../bench.js';
+import type { LanguageModel } from '../language-model.js';
+import { interruptible } from './interrupt.js';
+import { loadWithProgress } from './load.js';
+import { describeMachine } from './machine.js';
+import { addBackendOptions, loadOptions, type ModelFlags } from './model-options.js';
+import { bytesText, print, printJson, rateText, table } from './output.js';
+import { wholeValue } from './values.js';
+import { version } from './version.js';
+
+interface BenchFlags extends ModelFlags {
+  readonly promptTokens: number;
+  readonly tokens: number;
+  readonly repeat: number;
+  readonly json?: boolean;
+}
+
+export function addBench(program: Command): void {
+  const command = program
+    .command('bench')
+    .summary('measure how fast a model runs')
+    .description('Measures how fast a model runs, and how near that is to what the memory of this machine can read.')
+    .argument('[model]', 'GGUF file (default: the model that comes with ntx)')
+    .option('--prompt-tokens <count>', 'tokens of the prompt', wholeValue('--prompt-tokens', 1, 2 ** 20), 512)
+    .option('--tokens <count>', 'tokens to decode', wholeValue('--tokens', 1, 2 ** 20), 64)
+    .option('--repeat <count>', 'how often each is timed', wholeValue('--repeat', 1, 1000), 3)
+    .option('--json', 'the result as JSON, with a description of the machine');
+  addBackendOptions(command).action(bench);
+}
+
+async function bench(path: string | undefined, flags: BenchFlags): Promise<void> {
+  const { benchModel, cpuReadBandwidth } = await import('../bench.js');
+  const { promptTokens, tokens, repeat } = flags;
+  await interruptible(async (signal) => {
+    const context = Math.max(promptTokens, tokens + 1);
+    const model = await loadWithProgress(path, { ...loadOptions(flags), context, signal });
+    const bandwidth = model.device.backend === 'cpu' ? cpuReadBandwidth(flags.threads) : null;
+    try {
+      const result = await benchModel(model, { promptTokens, tokens, repeat, signal }, bandwidth?.measure ?? null);
+      // The measured memory counts for the peak too where it is larger than what loading needed beside the model.
+      const memory = { ...model.memory, peakResident: process.resourceUsage().maxRSS * 1024 };
+      if (flags.json) {
+        const about = { date: new Date().toISOString(), ntx: version(), machine: describeMachine(), model: modelFacts(model, path) };
+        printJson({ ...about, device: model.device, options: { promptTokens, tokens, repeat }, ...result, memory }, 2);
+      } else print(asText(model, flags, result, memory));
+    } finally {
+      await bandwidth?.dispose();
+      await model.dispose();
+    }
+  });
+}
+
+function modelFacts({ config, memory }: LanguageModel, path: string | undefined): object {
+  return { path: path ?? 'embedded', name: config.name, architecture: config.architecture, weightBytes: memory.weights };
+}
+
+function asText(
+  model: LanguageModel,
+  { promptTokens, tokens, repeat }: BenchFlags,
+  result: BenchResult,
+  memory: { weights: number; buffers: number; peakResident: number },
+): string {
+  const rate = ({ best, median }: Rate) => [`${rateText(best)} tok/s`, repeat > 1 ? `median ${rateText(median)}` : ''];
+  const gigabytes = (perSecond: number) => `${(perSecond / 1e9).toFixed(1)} GB/s`;
+  const { readBandwidth, shareOfBandwidth } = result;
+  const share = shareOfBandwidth === null ? '' : `${(100 * shareOfBandwidth).toFixed(1)} % of the read bandwidth`;
+  return table([
+    ['model', model.config.name],
+    ['device', model.device.name],
+    [`prompt of ${promptTokens}`, ...rate(result.prompt)],
+    [`decode of ${tokens}`, ...rate(result.decode)],
+    ['weights read', `${bytesText(result.bytesPerToken)} a token`],
+    ['', gigabytes(result.bytesPerSecond), share],
+    ...(readBandwidth === null ? [] : [['read bandwidth', gigabytes(readBandwidth), 'measured in this run']]),
+    ['memory', `${bytesText(memory.weights)} weights`, `${bytesText(memory.buffers)} buffers`],
+    ['', `${bytesText(memory.peakResident)} peak of the process`],
+  ]);
+}

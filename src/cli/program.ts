@@ -1,0 +1,47 @@
+// The command line. A command's file declares its options; what it runs is imported when it runs, so that ntx starts fast.
+import { Command, CommanderError } from 'commander';
+import { NtxError } from '../errors.js';
+import { addBench } from './bench.js';
+import { addChat } from './chat.js';
+import { addDoctor } from './doctor.js';
+import { addInspect } from './inspect.js';
+import { addPerplexity } from './perplexity.js';
+import { addRun } from './run.js';
+import { addSynth } from './synth.js';
+import { version } from './version.js';
+
+/** Runs one command line (without node and the script). Throws NtxError for anything that the user can mend. */
+export async function runCli(args: readonly string[]): Promise<void> {
+  const program = createProgram();
+  if (args.length === 0) {
+    program.outputHelp();
+    return;
+  }
+  try {
+    await program.parseAsync(args, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode !== 0) throw usageError(error, args);
+  }
+}
+
+function createProgram(): Command {
+  const program = new Command('ntx')
+    .description('Runs GGUF language models.')
+    .version(version(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} })
+    .addHelpText('after', '\nBegin with `ntx run`: the model that comes with ntx tells a story.');
+  for (const add of [addRun, addChat, addInspect, addBench, addSynth, addPerplexity, addDoctor]) add(program);
+  return program;
+}
+
+/** commander's message ("error: unknown option '--x'\n(Did you mean --y?)") as a sentence and advice. */
+function usageError(error: CommanderError, args: readonly string[]): NtxError {
+  const [sentence, suggestion] = error.message.replace(/^error: /, '').split('\n');
+  const known = createProgram().commands.some((command) => command.name() === args[0]);
+  const advice = suggestion?.replace(/^\((.*)\)$/, '$1') || `see ntx ${known ? `${args[0]} ` : ''}--help`;
+  return new NtxError('bad-argument', sentence, advice, { cause: error });
+}

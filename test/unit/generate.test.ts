@@ -1,0 +1,149 @@
+import { describe, expect, test } from 'vitest';
+import { NtxError } from '../../src/errors.js';
+import { type FinishReason, type GenerateParameters, generate } from '../../src/generate.js';
+import { Sampler, samplerOptions } from '../../src/sampler/index.js';
+import { Sequence } from '../../src/sequence.js';
+import { FakeBackend } from './fake-backend.js';
+
+const SIZES = { maxRows: 4, maxOutputs: 2, slots: 2, context: 32 };
+const GREEDY = samplerOptions({ temperature: 0, repeatPenalty: 1 });
+
+function setUp(sizes: Partial<typeof SIZES> = {}) {
+  const backend = new FakeBackend(50);
+  return { backend, sequence: new Sequence(backend.forward({ ...SIZES, ...sizes }), 1) };
+}
+
+/** Greedy decoding by the fake's definition. */
+function expected(backend: FakeBackend, prompt: readonly number[], count: number): number[] {
+  const all = [...prompt];
+  for (let i = 0; i < count; i++) {
+    const logits = backend.logits(all);
+    all.push(logits.indexOf(Math.max(...logits)));
+  }
+  return all.slice(prompt.length);
+}
+
+async function collect(
+  sequence: Sequence,
+  prompt: readonly number[],
+  parameters: Partial<GenerateParameters> = {},
+): Promise<{ tokens: number[]; reason: FinishReason }> {
+  const all = { sampler: new Sampler(GREEDY), maxTokens: 8, endTokens: new Set<number>(), ...parameters };
+  const choices = generate(sequence, prompt, all);
+  const tokens: number[] = [];
+  for (;;) {
+    const next = await choices.next();
+    if (next.done) return { tokens, reason: next.value };
+    tokens.push(next.value.token);
+  }
+}
+
+describe('the loop', () => {
+  test.each([1, 2, 3, 4, 5, 7, 32])('a prompt in passes of at most %i rows gives the same tokens', async (maxRows) => {
+    const { backend, sequence } = setUp({ maxRows });
+    const prompt = [3, 1, 4, 1, 5, 9, 2, 6];
+    const { tokens, reason } = await collect(sequence, prompt);
+    expect(tokens).toEqual(expected(backend, prompt, 8));
+    expect(reason).toBe('length');
+    const passes = Math.ceil(prompt.length / maxRows);
+    expect(backend.passes.slice(0, passes).map(({ rows }) => rows)).toEqual(
+      Array.from({ length: passes }, (_, i) => Math.min(maxRows, prompt.length - i * maxRows)),
+    );
+    expect(backend.passes.slice(0, passes - 1).every(({ outputs }) => outputs === 0)).toBe(true);
+    // The last chosen token is not run: nobody asked what follows it.
+    expect(backend.passes).toHaveLength(passes + 7);
+  });
+
+  test('an end token ends it and is not yielded', async () => {
+    const { backend, sequence } = setUp();
+    const [first, second, third] = expected(backend, [7], 3);
+    expect(new Set([first, second, third]).size).toBe(3);
+    const { tokens, reason } = await collect(sequence, [7], { endTokens: new Set([third]) });
+    expect({ tokens, reason }).toEqual({ tokens: [first, second], reason: 'end' });
+  });
+
+  test('a full context ends it, after the last token that the logits gave', async () => {
+    const { backend, sequence } = setUp({ context: 6 });
+    const { tokens, reason } = await collect(sequence, [1, 2, 3], { maxTokens: 100 });
+    expect(reason).toBe('context');
+    // Positions 3, 4, 5 hold three of them; the fourth comes out of position 5.
+    expect(tokens).toEqual(expected(backend, [1, 2, 3], 4));
+    expect(sequence.room).toBe(0);
+  });
+
+  test('an abort between tokens ends it', async () => {
+    const { sequence } = setUp();
+    const controller = new AbortController();
+    const choices = generate(sequence, [1, 2], {
+      ...{ sampler: new Sampler(GREEDY), maxTokens: 100, endTokens: new Set<number>() },
+      signal: controller.signal,
+    });
+    await choices.next();
+    await choices.next();
+    controller.abort();
+    expect(await choices.next()).toEqual({ done: true, value: 'cancelled' });
+  });
+
+  test('an abort during the prompt ends it, and the next prompt goes on from what has run', async () => {
+    const { backend, sequence } = setUp();
+    const controller = new AbortController();
+    const prompt = Array.from({ length: 12 }, (_, i) => i);
+    const onPrompt = (done: number, total: number) => {
+      expect(total).toBe(12);
+      if (done === 8) controller.abort();
+    };
+    const { tokens, reason } = await collect(sequence, prompt, { signal: controller.signal, onPrompt });
+    expect({ tokens, reason }).toEqual({ tokens: [], reason: 'cancelled' });
+    expect(sequence.tokens).toEqual(prompt.slice(0, 8));
+    const again = await collect(sequence, prompt);
+    expect(again.tokens).toEqual(expected(backend, prompt, 8));
+    expect(backend.passes.slice(0, 3).map(({ rows }) => rows)).toEqual([4, 4, 4]);
+  });
+});
+
+describe('the KV cache between prompts', () => {
+  test('runs only what is new, and gives what a fresh run gives', async () => {
+    const { backend, sequence } = setUp();
+    const first = await collect(sequence, [5, 6, 7]);
+    const longer = [5, 6, 7, ...first.tokens.slice(0, 4), 11, 12];
+    const before = backend.passes.length;
+    const again = await collect(sequence, longer);
+    expect(again.tokens).toEqual(expected(backend, longer, 8));
+    // 7 of 9 tokens were held: one pass of 2 rows, then 7 tokens.
+    expect(backend.passes.slice(before).map(({ rows }) => rows)).toEqual([2, 1, 1, 1, 1, 1, 1, 1]);
+  });
+
+  test('the same prompt again runs its last token again', async () => {
+    const { backend, sequence } = setUp();
+    const first = await collect(sequence, [5, 6, 7]);
+    const before = backend.passes.length;
+    expect(await collect(sequence, [5, 6, 7])).toEqual(first);
+    expect(backend.passes[before]).toEqual({ rows: 1, outputs: 1 });
+  });
+
+  test('a prompt that parts from it early, and a shorter one, forget the rest', async () => {
+    const { backend, sequence } = setUp();
+    await collect(sequence, [5, 6, 7, 8]);
+    expect((await collect(sequence, [5, 9])).tokens).toEqual(expected(backend, [5, 9], 8));
+    expect((await collect(sequence, [5])).tokens).toEqual(expected(backend, [5], 8));
+  });
+
+  test('truncate forgets', async () => {
+    const { backend, sequence } = setUp();
+    await sequence.extend([1, 2, 3, 4]);
+    sequence.truncate(2);
+    expect(sequence.tokens).toEqual([1, 2]);
+    const output = await sequence.extend([9]);
+    const logits = backend.logits([1, 2, 9]);
+    expect(output!.tokens[0]).toBe(logits.indexOf(Math.max(...logits)));
+    sequence.truncate(100);
+    expect(sequence.length).toBe(3);
+  });
+
+  test('more tokens than there is room for are refused before anything runs', async () => {
+    const { backend, sequence } = setUp({ context: 4 });
+    await expect(sequence.extend([1, 2, 3, 4, 5])).rejects.toThrow(NtxError);
+    await expect(sequence.extend([])).rejects.toThrow(NtxError);
+    expect(backend.passes).toHaveLength(0);
+  });
+});
