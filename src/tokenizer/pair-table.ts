@@ -3,7 +3,7 @@ const STRIDE = 4;
 
 /**
  * Which two neighbouring symbols merge, in what order, into which token: an open-addressing hash table of Int32.
- * Llama 3's 280,000 merges take 8 MB here; as a Map with "left right" keys they took 60 MB and three times as long.
+ * For 243,000 merges 8 MB and 54 ns a lookup, where a Map took 112 ns with numbers and 349 ns with "left right" as keys.
  */
 export class PairTable {
   private entries: Int32Array;

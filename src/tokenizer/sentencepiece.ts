@@ -12,7 +12,8 @@ const MAX_TOKEN_LENGTH = 1024;
 
 /**
  * SentencePiece's BPE: `tokenizer.ggml.model` = llama. Two neighbours merge when their text together is a token, that of
- * the highest score first. Characters without a token become the tokens of their UTF-8 bytes.
+ * the highest score first. Characters without a token become the tokens of their UTF-8 bytes, or the unknown token where
+ * the vocabulary lacks those.
  */
 export class SentencePieceModel implements TextModel {
   private readonly merger: Merger;
@@ -30,12 +31,9 @@ export class SentencePieceModel implements TextModel {
     scores: readonly number[],
     private readonly addSpacePrefix: boolean,
   ) {
-    const { texts, types, ids, unknown } = vocabulary;
+    const { texts, types, ids } = vocabulary;
     for (const [id, text] of texts.entries()) {
       if (types[id] === TOKEN_TYPE.byte) this.byteTokens[byteOf(id, text)] = id;
-    }
-    if (unknown === null && this.byteTokens.includes(-1)) {
-      throw badVocabulary('it has neither a token for every byte nor one for the unknown');
     }
     for (const [text, id] of ids) {
       if (isOneCharacter(text)) this.characters.set(text.codePointAt(0)!, id);

@@ -81,10 +81,10 @@ const SPACE = 0x20;
 /**
  * The tokenizer that a GGUF file describes (`tokenizer.ggml.*`), with llama.cpp's results.
  *
- * Own code, because @huggingface/tokenizers 0.2.0, fed with the same vocabularies, gave equal ids but took (2 shared
- * cores) 13 s for 1 MB of one letter and about 9 s for 1 MB of prose with a SentencePiece vocabulary, held 62 MB for
- * 128,000 tokens and 243,000 merges, cannot tell quoted text from markers and has no decoding byte by byte.
- * bench/tokenizer.mjs measures this one.
+ * Own code, because @huggingface/tokenizers 0.2.0, fed with the same vocabularies, gave equal ids but took 12.9 s for
+ * 1 MB of one letter and 1.8 s for 200 KB of prose with a SentencePiece vocabulary, held 62 MB for 128,000 tokens and
+ * 243,000 merges, cannot tell quoted text from markers and has no decoding byte by byte (bench/tokenizer.mjs: 0.3 s,
+ * 0.03 s, 12 MB).
  *
  * @throws NtxError `unsupported` for a tokenizer or pre-tokenizer that is not known, `bad-file` for broken metadata
  */

@@ -5,6 +5,7 @@ import { decodeRow } from '../../src/backend/reference/dequantize/dequantize.js'
 import { openGguf } from '../../src/gguf/open.js';
 import { GGML_TYPES, type GgufModel, type TensorInfo } from '../../src/gguf/types.js';
 import { writeGguf } from '../../src/gguf/write.js';
+import { loadModel } from '../../src/index.js';
 import { buildModel } from '../../src/model/index.js';
 import { describeMetadata, describeTensors } from '../../src/synth/contents.js';
 import { WEIGHT_TYPES, type WeightTypes } from '../../src/synth/recipe.js';
@@ -164,6 +165,27 @@ describe('shapes', () => {
       if (real.has(key)) expect(typeof real.get(key)).toBe(typeof value);
     }
     expect(metadata.get('general.file_type')).toBe(real.get('general.file_type'));
+  });
+});
+
+describe('activations', () => {
+  it.each([
+    ['tiny-llama-256', 'Q4_K_M'],
+    ['tiny-llama-256', 'Q2_K'],
+    ['tiny-qwen2', 'Q5_1'],
+    ['tiny-qwen3', 'BF16'],
+  ] as const)('of %s in %s stay moderate through 20 layers', async (shape, type) => {
+    const path = newPath();
+    await synthesize(path, { shape, type, layers: 20 });
+    const model = await loadModel(path, { backend: 'reference', context: 16 });
+    const output = await model.sequence.extend(model.tokenizer.encode('the other'));
+    await model.dispose();
+    const logits = [...(output?.logits ?? [])];
+    // The best of 512 values that are about N(0, 1), in order.
+    expect(logits.length).toBeGreaterThan(8);
+    expect(logits[0]).toBeGreaterThan(1.5);
+    expect(logits[0]).toBeLessThan(8);
+    expect(new Set(logits).size).toBe(logits.length);
   });
 });
 
