@@ -1,36 +1,35 @@
 // The K types (ggml-common.h: block_q2_K and so on): blocks of 256 weights with an f16 scale d, and where weights have
 // offsets an f16 dmin; sub-blocks of 16 or 32 weights multiply d and dmin by small integers. Each comment gives the bytes
-// of a block; the loops run over the weights in their order.
+// of a block. Bits of codes lie in planes: 32 neighbouring weights have theirs at one shift in 32 neighbouring bytes, the
+// next 32 weights at the next shift. In the loops s counts sub-blocks and i the weights of one.
 import { f16At } from '../f16.js';
 import type { DecodeBlock } from './blocks-of-32.js';
 
-/** Two bits of weight i out of 64 bytes: 128 weights in each 32 bytes, four planes of 32. */
-function crumb(bytes: Uint8Array, qs: number, i: number): number {
-  return (bytes[qs + 32 * (i >> 7) + (i & 31)] >> (2 * ((i >> 5) & 3))) & 3;
-}
-
-/** Four bits of weight i out of 128 bytes: 64 weights in each 32 bytes, first the low nibbles, then the high ones. */
-function nibble(bytes: Uint8Array, qs: number, i: number): number {
-  return (bytes[qs + 32 * (i >> 6) + (i & 31)] >> (4 * ((i >> 5) & 1))) & 15;
-}
-
-/** scales (16): low nibble scale, high nibble min, of 16 weights each | qs (64) | d (2) | dmin (2) */
+/** scales (16): low nibble scale, high nibble min, of 16 weights each | qs (64): 4 planes, twice | d (2) | dmin (2) */
 export const decodeQ2_K: DecodeBlock = (bytes, at, out, to) => {
   const d = f16At(bytes, at + 80);
   const dmin = f16At(bytes, at + 82);
-  for (let i = 0; i < 256; i++) {
-    const scales = bytes[at + (i >> 4)];
-    out[to + i] = d * (scales & 15) * crumb(bytes, at + 16, i) - dmin * (scales >> 4);
+  for (let s = 0; s < 16; s++) {
+    const scale = d * (bytes[at + s] & 15);
+    const min = dmin * (bytes[at + s] >> 4);
+    const qs = at + 16 + 32 * (s >> 3) + 16 * (s & 1);
+    const shift = 2 * ((s >> 1) & 3);
+    for (let i = 0; i < 16; i++) out[to + 16 * s + i] = scale * ((bytes[qs + i] >> shift) & 3) - min;
   }
 };
 
-/** hmask (32): third bits, one plane of 32 weights a bit | qs (64) | scales (12) | d (2) */
+/** hmask (32): third bits, 8 planes | qs (64): 4 planes, twice | scales (12) | d (2) */
 export const decodeQ3_K: DecodeBlock = (bytes, at, out, to) => {
   const d = f16At(bytes, at + 108);
-  for (let i = 0; i < 256; i++) {
-    const thirdBit = (bytes[at + (i & 31)] >> (i >> 5)) & 1;
-    const code = crumb(bytes, at + 32, i) | (thirdBit << 2);
-    out[to + i] = d * scaleOfQ3_K(bytes, at + 96, i >> 4) * (code - 4);
+  for (let s = 0; s < 16; s++) {
+    const scale = d * scaleOfQ3_K(bytes, at + 96, s);
+    const hmask = at + 16 * (s & 1);
+    const qs = at + 32 + 32 * (s >> 3) + 16 * (s & 1);
+    const shift = 2 * ((s >> 1) & 3);
+    for (let i = 0; i < 16; i++) {
+      const thirdBit = (bytes[hmask + i] >> (s >> 1)) & 1;
+      out[to + 16 * s + i] = scale * ((((bytes[qs + i] >> shift) & 3) | (thirdBit << 2)) - 4);
+    }
   }
 };
 
@@ -41,27 +40,32 @@ function scaleOfQ3_K(bytes: Uint8Array, scales: number, s: number): number {
   return (low | (high << 4)) - 32;
 }
 
-/** d (2) | dmin (2) | scales (12) | qs (128) */
+/** d (2) | dmin (2) | scales (12) | qs (128): 2 planes, four times */
 export const decodeQ4_K: DecodeBlock = (bytes, at, out, to) => {
   const d = f16At(bytes, at);
   const dmin = f16At(bytes, at + 2);
   for (let s = 0; s < 8; s++) {
     const scale = d * sixBitScale(bytes, at + 4, s);
     const min = dmin * sixBitMin(bytes, at + 4, s);
-    for (let i = 32 * s; i < 32 * s + 32; i++) out[to + i] = scale * nibble(bytes, at + 16, i) - min;
+    const qs = at + 16 + 32 * (s >> 1);
+    const shift = 4 * (s & 1);
+    for (let i = 0; i < 32; i++) out[to + 32 * s + i] = scale * ((bytes[qs + i] >> shift) & 15) - min;
   }
 };
 
-/** d (2) | dmin (2) | scales (12) | qh (32): fifth bits, one sub-block of 32 weights a bit | qs (128) */
+/** d (2) | dmin (2) | scales (12) | qh (32): fifth bits, 8 planes | qs (128): 2 planes, four times */
 export const decodeQ5_K: DecodeBlock = (bytes, at, out, to) => {
   const d = f16At(bytes, at);
   const dmin = f16At(bytes, at + 2);
+  const qh = at + 16;
   for (let s = 0; s < 8; s++) {
     const scale = d * sixBitScale(bytes, at + 4, s);
     const min = dmin * sixBitMin(bytes, at + 4, s);
-    for (let i = 32 * s; i < 32 * s + 32; i++) {
-      const fifthBit = (bytes[at + 16 + (i & 31)] >> s) & 1;
-      out[to + i] = scale * (nibble(bytes, at + 48, i) | (fifthBit << 4)) - min;
+    const qs = at + 48 + 32 * (s >> 1);
+    const shift = 4 * (s & 1);
+    for (let i = 0; i < 32; i++) {
+      const fifthBit = (bytes[qh + i] >> s) & 1;
+      out[to + 32 * s + i] = scale * (((bytes[qs + i] >> shift) & 15) | (fifthBit << 4)) - min;
     }
   }
 };
@@ -80,17 +84,21 @@ function sixBitMin(bytes: Uint8Array, scales: number, s: number): number {
 }
 
 /**
- * ql (128) | qh (64) | scales (16), signed, of 16 weights each | d (2). Each 128 weights are four planes of 32: two in the
- * low nibbles of 64 bytes of ql, two in the high ones, with the upper two bits of plane p in bits 2p of 32 bytes of qh.
+ * ql (128): low four bits, 64 weights in the low nibbles of 64 bytes, 64 in the high ones, twice | qh (64): upper two bits,
+ * 4 planes, twice | scales (16), signed, of 16 weights each | d (2)
  */
 export const decodeQ6_K: DecodeBlock = (bytes, at, out, to) => {
   const d = f16At(bytes, at + 208);
-  for (let i = 0; i < 256; i++) {
-    const half = i >> 7;
-    const plane = (i >> 5) & 3;
-    const low = (bytes[at + 64 * half + (i & 63)] >> (4 * (plane >> 1))) & 15;
-    const high = (bytes[at + 128 + 32 * half + (i & 31)] >> (2 * plane)) & 3;
-    const scale = (bytes[at + 192 + (i >> 4)] << 24) >> 24;
-    out[to + i] = d * scale * ((low | (high << 4)) - 32);
+  for (let s = 0; s < 16; s++) {
+    const scale = d * ((bytes[at + 192 + s] << 24) >> 24);
+    const ql = at + 64 * (s >> 3) + 16 * (s & 3);
+    const qh = at + 128 + 32 * (s >> 3) + 16 * (s & 1);
+    const lowShift = 4 * ((s >> 2) & 1);
+    const highShift = 2 * ((s >> 1) & 3);
+    for (let i = 0; i < 16; i++) {
+      const low = (bytes[ql + i] >> lowShift) & 15;
+      const high = (bytes[qh + i] >> highShift) & 3;
+      out[to + 16 * s + i] = scale * ((low | (high << 4)) - 32);
+    }
   }
 };
