@@ -1,11 +1,12 @@
-// Are the CPU backend's matrix products right, and how near do they come to the memory's speed?
+// Are the CPU backend's matrix products right, and how near do they come to the memory's speed? Built by
+// build-matmul-bench.sh.
 //
-//   build-matmul-bench.sh && /tmp/matmul-bench check              every type, shape and set of kernels against a double sum
-//   /tmp/matmul-bench decode [type...]    one activation row, matrices that together exceed the caches, in % of a plain read
-//   /tmp/matmul-bench cached [type...]    the same out of the cache, one thread: what the kernels could do
-//   /tmp/matmul-bench prompt [type...]    512 activation rows, multiply-adds a second
+//   check              every type, shape and set of kernels against a sum of doubles; 1 thread against 2
+//   decode [type...]   one activation row, matrices that together exceed the caches, in % of a plain read
+//   cached [type...]   the same out of the cache on one thread: what the kernels alone could do
+//   prompt [type...]   2 to 512 activation rows, multiply-adds a second
 //
-// NTX_CPU=portable|avx2|avx512 picks the kernels; NTX_THREADS the workers (2); prompt with one counts processor time.
+// NTX_CPU picks the kernels, NTX_THREADS the workers (2); decode and prompt with one worker count processor time.
 #include <sys/mman.h>
 #include <time.h>
 
@@ -246,12 +247,15 @@ int check() {
       }
       const bool good = worst.summing < 2e-6;
       failures += !good;
-      std::printf("%-8s %-5s %d cases: summing error %.1e, rounding of activations %.2e  %s\n", variant, type.name, cases,
-                  worst.summing, std::sqrt(worst.rounding2 / worst.norm2), good ? "ok" : "FAIL");
+      std::printf("%-8s %-5s %d cases: summing error %.1e, rounding of activations %.2e  %s\n", variant, type.name,
+                  cases, worst.summing, std::sqrt(worst.rounding2 / worst.norm2), good ? "ok" : "FAIL");
     }
   }
   return failures != 0;
 }
+
+/// With one thread, processor time.
+double (*clock_for(const Pool& pool))() { return pool.threads() == 1 ? processor_now : now; }
 
 unsigned thread_count() {
   const char* text = std::getenv("NTX_THREADS");
@@ -261,7 +265,8 @@ unsigned thread_count() {
 /// Bytes a second of a plain read by all workers, each in two streams.
 double read_speed(Pool& pool, const uint8_t* data, size_t bytes) {
   volatile uint64_t sink = 0;
-  const double start = now();
+  const auto clock = clock_for(pool);
+  const double start = clock();
   pool.run([&](Worker& worker) {
     typedef uint64_t Lanes __attribute__((vector_size(16)));
     const size_t share = bytes / worker.count() / 4096 * 4096;
@@ -273,7 +278,7 @@ double read_speed(Pool& pool, const uint8_t* data, size_t bytes) {
     sum[0] += sum[1] + sum[2] + sum[3];
     sink = sink + sum[0][0] + sum[0][1];
   });
-  return static_cast<double>(bytes) / (now() - start);
+  return static_cast<double>(bytes) / (clock() - start);
 }
 
 bool wanted(int argc, char** argv, const char* name) {
@@ -283,6 +288,7 @@ bool wanted(int argc, char** argv, const char* name) {
 
 void time_decode(int argc, char** argv) {
   Pool pool(thread_count());
+  const auto clock = clock_for(pool);
   const size_t arena_bytes = size_t{2304} << 20;
   uint8_t* arena = allocate(arena_bytes);
   std::mt19937 random(3);
@@ -300,10 +306,11 @@ void time_decode(int argc, char** argv) {
       uint8_t* scratch = allocate(matmul_scratch_bytes(shape.cols, 1, pool.threads()));
       const StepHeader header{1, 1, 0, 0};
       const Step step{&header, nullptr, nullptr};
-      std::vector<double> speeds, reads;
-      for (int repeat = 0; repeat < 5; ++repeat) {
-        reads.push_back(read_speed(pool, arena, used));
-        const double start = now();
+      // The best of several, for the machine may be busy with other things; reading and multiplying take turns.
+      double speed = 0, read = 0;
+      for (int repeat = 0; repeat < 7; ++repeat) {
+        read = std::max(read, read_speed(pool, arena, used));
+        const double start = clock();
         pool.run([&](Worker& worker) {
           for (size_t i = 0; i < matrices; ++i) {
             Matmul op{in.data(), 1, {}, false, false, scratch};
@@ -312,13 +319,11 @@ void time_decode(int argc, char** argv) {
             worker.sync();
           }
         });
-        speeds.push_back(static_cast<double>(bytes * matrices) / (now() - start));
+        speed = std::max(speed, static_cast<double>(bytes * matrices) / (clock() - start));
       }
-      std::sort(speeds.begin(), speeds.end());
-      std::sort(reads.begin(), reads.end());
       std::printf("%-7s %-5s %6lld x %4lld: %5.1f GB/s of %5.1f, %5.1f %%\n", cpu_variant(), type.name,
-                  static_cast<long long>(shape.rows), static_cast<long long>(shape.cols), speeds[2] / 1e9, reads[2] / 1e9,
-                  100 * speeds[2] / reads[2]);
+                  static_cast<long long>(shape.rows), static_cast<long long>(shape.cols), speed / 1e9, read / 1e9,
+                  100 * speed / read);
       std::fflush(stdout);
     }
   }
@@ -347,15 +352,15 @@ void time_cached(int argc, char** argv) {
       });
       best = std::min(best, (processor_now() - start) / 20);
     }
-    std::printf("%-7s %-5s %5.1f GB/s, %5.2f G weights/s\n", cpu_variant(), type.name, static_cast<double>(bytes) / best / 1e9,
-                static_cast<double>(rows * cols) / best / 1e9);
+    std::printf("%-7s %-5s %5.1f GB/s, %5.2f G weights/s\n", cpu_variant(), type.name,
+                static_cast<double>(bytes) / best / 1e9, static_cast<double>(rows * cols) / best / 1e9);
     std::fflush(stdout);
   }
 }
 
 void time_prompt(int argc, char** argv) {
   Pool pool(thread_count());
-  const auto clock = pool.threads() == 1 ? processor_now : now;
+  const auto clock = clock_for(pool);
   std::mt19937 random(3);
   for (const Named& type : kTypes) {
     if (!wanted(argc, argv, type.name)) continue;

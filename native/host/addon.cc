@@ -15,7 +15,9 @@ Napi::Value cpu_info(const Napi::CallbackInfo& info) {
   result["memoryBytes"] = Napi::Number::New(env, static_cast<double>(memory_limit()));
   result["variant"] = Napi::String::New(env, cpu_variant());
   Napi::Array variants = Napi::Array::New(env);
-  for (int i = 0; const char* name = cpu_variant_name(i); ++i) variants[static_cast<uint32_t>(i)] = Napi::String::New(env, name);
+  for (uint32_t i = 0; const char* name = cpu_variant_name(static_cast<int>(i)); ++i) {
+    variants[i] = Napi::String::New(env, name);
+  }
   result["variants"] = variants;
   return result;
 }

@@ -85,7 +85,9 @@ Napi::Value ExecutorObject::submitted(Napi::Env env, uint64_t job) {
 Napi::Value ExecutorObject::submit(const Napi::CallbackInfo& info) {
   Executor& executor = running(info.Env());
   std::shared_ptr<const OpList> list = ListObject::of(info[0]);
-  if (list->workers() != executor.threads()) throw Napi::Error::New(info.Env(), "the list was recorded for other threads");
+  if (list->workers() != executor.threads()) {
+    throw Napi::Error::New(info.Env(), "the list was recorded for other threads");
+  }
   if (list->memory_released()) throw Napi::Error::New(info.Env(), "a memory of the list has been freed");
   if (!info[1].IsTypedArray() || info[1].As<Napi::TypedArray>().TypedArrayType() != napi_uint32_array) {
     throw Napi::TypeError::New(info.Env(), "step buffer: expected a Uint32Array");
@@ -103,7 +105,8 @@ Napi::Value ExecutorObject::copy(const Napi::CallbackInfo& info) {
   if (from.memory == to.memory && from.offset < to.offset + bytes && to.offset < from.offset + bytes) {
     throw Napi::RangeError::New(info.Env(), "copy: the ranges overlap");
   }
-  return submitted(info.Env(), executor.copy(std::move(from.memory), from.offset, std::move(to.memory), to.offset, bytes));
+  return submitted(info.Env(),
+                   executor.copy(std::move(from.memory), from.offset, std::move(to.memory), to.offset, bytes));
 }
 
 // read(from, offset, target): the caller keeps the Uint8Array `target` as it is until the job has completed

@@ -28,8 +28,8 @@ class Executor {
 
   // Each returns the job's number; numbers count from 1 and complete in order.
   uint64_t submit(std::shared_ptr<const OpList> list, CheckedStep step);
-  uint64_t copy(std::shared_ptr<const Mapping> from, uint64_t from_offset, std::shared_ptr<Mapping> to, uint64_t to_offset,
-                uint64_t bytes);
+  uint64_t copy(std::shared_ptr<const Mapping> from, uint64_t from_offset, std::shared_ptr<Mapping> to,
+                uint64_t to_offset, uint64_t bytes);
   /// Copies to memory that the caller keeps valid until the job has completed.
   uint64_t read(std::shared_ptr<const Mapping> from, uint64_t offset, uint64_t bytes, uint8_t* to);
   /// Writes the best of several reads of `bytes` of huge-page memory by all workers, in bytes a second.
@@ -50,9 +50,9 @@ class Executor {
   const Progress on_progress_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<Job> jobs_;     // guarded by mutex_
-  uint64_t submitted_ = 0;   // guarded by mutex_
-  bool stopping_ = false;    // guarded by mutex_
+  std::deque<Job> jobs_;    // guarded by mutex_
+  uint64_t submitted_ = 0;  // guarded by mutex_
+  bool stopping_ = false;   // guarded by mutex_
   std::atomic<uint64_t> completed_{0};
   std::thread thread_;
 };

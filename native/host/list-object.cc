@@ -34,7 +34,8 @@ ListObject::ListObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ListOb
   // The memories first: a getter in their array runs JavaScript, which could detach the bytes.
   Memories memories = memories_of(info[1]);
   const std::span<const uint8_t> bytes = bytes_of(info[0]);
-  list_ = or_memory_error(info.Env(), [&] { return std::make_shared<const OpList>(bytes, std::move(memories), workers); });
+  list_ =
+      or_memory_error(info.Env(), [&] { return std::make_shared<const OpList>(bytes, std::move(memories), workers); });
   info.This().As<Napi::Object>().TypeTag(&kTag);
 }
 

@@ -12,7 +12,7 @@ namespace ntx {
 
 namespace {
 
-// Physical cores among the logical ones of the affinity mask: two hyperthreads share the load ports that kernels saturate.
+// Physical cores among the logical ones of the affinity mask: hyperthreads share the load ports that kernels saturate.
 unsigned physical_cores(const cpu_set_t& mask) {
   std::set<std::string> cores;
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {

@@ -15,8 +15,8 @@ class OutOfMemory : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// `bytes` of zeroed memory, aligned to a page, from 2 MiB on to 2 MiB and backed by huge pages where the system has them.
-/// Shared by the handle, its views and the lists recorded over it; the address range lives as long as any of them.
+/// `bytes` of zeroed memory, aligned to a page; from 2 MiB on aligned to 2 MiB, on huge pages where the system has some.
+/// Shared by the handle, its views and the lists recorded over it: the address range lives as long as any of these.
 class Mapping {
  public:
   /// Throws OutOfMemory when the system refuses, or when all live mappings together would exceed memory_limit().

@@ -16,14 +16,15 @@ uint64_t whole_number(const Napi::CallbackInfo& info, size_t index, const char* 
   const double value = info[index].IsNumber() ? info[index].As<Napi::Number>().DoubleValue() : NAN;
   // Limits are safe integers, which doubles hold exactly; a NaN fails both comparisons.
   if (!(value >= static_cast<double>(least) && value <= static_cast<double>(most)) || value != std::floor(value)) {
-    throw Napi::RangeError::New(info.Env(), std::string(what) + ": expected a whole number from " + std::to_string(least) +
-                                                " to " + std::to_string(most));
+    throw Napi::RangeError::New(info.Env(), std::string(what) + ": expected a whole number from " +
+                                                std::to_string(least) + " to " + std::to_string(most));
   }
   return static_cast<uint64_t>(value);
 }
 
 Napi::Function MemoryObject::define(Napi::Env env) {
-  return DefineClass(env, "Memory", {InstanceMethod<&MemoryObject::view>("view"), InstanceMethod<&MemoryObject::free>("free")});
+  return DefineClass(env, "Memory",
+                     {InstanceMethod<&MemoryObject::view>("view"), InstanceMethod<&MemoryObject::free>("free")});
 }
 
 MemoryObject::MemoryObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<MemoryObject>(info) {

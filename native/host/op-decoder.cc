@@ -42,9 +42,11 @@ OpDecoder::OpDecoder(std::span<const uint8_t> bytes, const Memories& memories, u
   require(bytes_.size() >= sizeof header_, "shorter than its header");
   std::memcpy(&header_, bytes_.data(), sizeof header_);
   require(header_.magic == kOpsMagic && header_.version == kOpsVersion, "not an op list of this version");
-  const uint64_t expected = sizeof header_ + product({header_.ranges, sizeof(Range)}) + product({header_.ops, sizeof(OpRecord)});
+  const uint64_t expected =
+      sizeof header_ + product({header_.ranges, sizeof(Range)}) + product({header_.ops, sizeof(OpRecord)});
   require(bytes_.size() == expected, "its length does not match its counts of ranges and ops");
-  require(header_.max_rows > 0 && header_.slots > 0 && header_.context > 0, "rows, slots and context must be at least 1");
+  require(header_.max_rows > 0 && header_.slots > 0 && header_.context > 0,
+          "rows, slots and context must be at least 1");
   limits_ = {header_.max_rows, header_.max_outputs, header_.slots, header_.context};
 }
 
@@ -193,11 +195,13 @@ uint8_t* OpDecoder::resolve(uint32_t index, uint64_t bytes, uint64_t alignment, 
   if (index >= ranges_.size()) refuse(std::string(what) + " has no range");
   const Range& range = ranges_[index];
   if (range.bytes < bytes) {
-    const std::string expected = bytes == kTooMuch ? "more than any memory has" : "at least " + std::to_string(bytes) + " bytes";
+    const std::string expected =
+        bytes == kTooMuch ? "more than any memory has" : "at least " + std::to_string(bytes) + " bytes";
     refuse(std::string(what) + ": expected " + expected + ", got " + std::to_string(range.bytes));
   }
   if (range.offset % alignment != 0) {
-    refuse(std::string(what) + ": offset " + std::to_string(range.offset) + " is not a multiple of " + std::to_string(alignment));
+    refuse(std::string(what) + ": offset " + std::to_string(range.offset) + " is not a multiple of " +
+           std::to_string(alignment));
   }
   return memories_[range.memory]->data() + range.offset;
 }

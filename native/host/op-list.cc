@@ -12,8 +12,8 @@ namespace ntx {
 namespace {
 
 [[noreturn]] void refuse(const char* what, size_t index, const char* field, uint32_t value, uint64_t limit) {
-  throw std::invalid_argument(std::string("step buffer: ") + what + " " + std::to_string(index) + " has " + field + " " +
-                              std::to_string(value) + ", expected less than " + std::to_string(limit));
+  throw std::invalid_argument(std::string("step buffer: ") + what + " " + std::to_string(index) + " has " + field +
+                              " " + std::to_string(value) + ", expected less than " + std::to_string(limit));
 }
 
 void set_scratch(RecordedOp& op, uint8_t* scratch) {
@@ -46,7 +46,8 @@ CheckedStep::CheckedStep(std::span<const uint32_t> words, const StepLimits& limi
   constexpr size_t kHeader = sizeof(StepHeader) / 4, kRow = sizeof(StepRow) / 4, kOutput = sizeof(StepOutput) / 4;
   if (words.size() != kHeader + size_t{limits.rows} * kRow + size_t{limits.outputs} * kOutput) {
     throw std::invalid_argument("step buffer: " + std::to_string(words.size()) + " words do not match " +
-                                std::to_string(limits.rows) + " rows and " + std::to_string(limits.outputs) + " outputs");
+                                std::to_string(limits.rows) + " rows and " + std::to_string(limits.outputs) +
+                                " outputs");
   }
   header_ = {words[0], words[1], 0, 0};
   if (header_.rows > limits.rows) refuse("header", 0, "rows", header_.rows, uint64_t{limits.rows} + 1);
@@ -63,11 +64,14 @@ CheckedStep::CheckedStep(std::span<const uint32_t> words, const StepLimits& limi
   for (size_t i = 0; i < outputs_.size(); ++i) {
     const StepOutput& wanted = outputs_[i];
     if (wanted.row >= header_.rows) refuse("output", i, "row", wanted.row, header_.rows);
-    if (wanted.target != kNone && wanted.target >= limits.targets) refuse("output", i, "target", wanted.target, limits.targets);
+    if (wanted.target != kNone && wanted.target >= limits.targets) {
+      refuse("output", i, "target", wanted.target, limits.targets);
+    }
   }
 }
 
-OpList::OpList(std::span<const uint8_t> bytes, Memories memories, unsigned workers) : memories_(std::move(memories)), workers_(workers) {
+OpList::OpList(std::span<const uint8_t> bytes, Memories memories, unsigned workers)
+    : memories_(std::move(memories)), workers_(workers) {
   OpDecoder decoder(bytes, memories_, workers);
   ops_ = decoder.decode();
   limits_ = decoder.limits();

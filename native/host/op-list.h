@@ -48,8 +48,8 @@ using Memories = std::vector<std::shared_ptr<Mapping>>;
 
 class OpList {
  public:
-  /// Checks everything that the kernels rely on; throws std::invalid_argument with the op's index and name, or OutOfMemory
-  /// for its scratch. `workers`: of the pool that will run it.
+  /// Checks everything that the kernels rely on; throws std::invalid_argument with the op's index and name, or
+  /// OutOfMemory for its scratch. `workers`: of the pool that will run it.
   OpList(std::span<const uint8_t> bytes, Memories memories, unsigned workers);
 
   const StepLimits& limits() const { return limits_; }

@@ -1,13 +1,14 @@
 // The input of a matrix product in the forms that the kernels read: f32 as it is, and rounded to int8 once per op into
-// the op's scratch. Weights in blocks of 32 take one scale for every 32 values, K-quants one for every 256, so that their
-// integer sub-block scales can be applied before anything becomes a float.
+// the op's scratch. Weights in blocks of 32 take one scale for every 32 values, K-quants one for every 256, so that
+// their integer sub-block scales can be applied before anything becomes a float.
 //
 // One record per row:
 //   form 32:  codes int8[cols] | scale f32[cols / 32] | sum f32[cols / 32]
 //   form 256: codes int8[cols] | scale f32[cols / 256] | sum16 int16[cols / 16] | sum32 int16[cols / 32]
 //             | sum f32[cols / 32] | fine_sum f32[cols / 16]
 // `sum` and `fine_sum` are scale * (sum of codes) over 32 and 16 values, sum16 and sum32 the bare integers;
-// within a block of 256, sum16 holds the eight even sixteens, then the eight odd ones, as the kernels order their scales.
+// within a block of 256, sum16 holds the eight even sixteens, then the eight odd ones, as the kernels order their
+// scales.
 //
 // Internal linkage throughout, as in quant-formats.h.
 #pragma once

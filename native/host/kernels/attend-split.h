@@ -1,6 +1,6 @@
-// Attention of a few queries to one split of positions: scores, softmax relative to the split's own maximum, weighted sum of
-// V. A query's result depends on the split alone, not on which queries come with it: scores are single dot products, and
-// the sums over positions run in ascending order, where a position that a query may not see adds an exact zero.
+// Attention of a few queries to one split of positions: scores, softmax relative to the split's own maximum, weighted
+// sum of V. A query's result depends on the split alone, not on which queries come with it: scores are single dot
+// products, and sums over positions run in ascending order, where one that a query may not see adds an exact zero.
 #pragma once
 
 #include "simd.h"
@@ -8,6 +8,13 @@
 
 namespace ntx {
 namespace {
+
+/// Up to so many queries convert K and V to f32 on the way, more of them share a converted tile.
+#if defined(__F16C__) || defined(__aarch64__)
+constexpr int64_t kDirectQueries = 8;
+#else
+constexpr int64_t kDirectQueries = 2;
+#endif
 
 template <int N>
 struct Count {
@@ -19,6 +26,11 @@ template <int N, class Visit>
 inline void in_groups(int64_t first, int64_t end, Visit visit) {
   for (; first + N <= end; first += N) visit(Count<N>{}, first);
   if constexpr (N > 1) in_groups<N / 2>(first, end, visit);
+}
+
+/// Asks the second-level cache for `values` halves.
+inline void prefetch(const uint16_t* from, int64_t values) {
+  for (int64_t i = 0; i < values; i += 32) __builtin_prefetch(from + i, 0, 2);
 }
 
 /// out[q * kScoreStride + i] = query[q] . row[i] for Q queries and four rows of K.
@@ -39,11 +51,14 @@ inline void dot_rows(const float* const* query, const T* const* row, int64_t wid
   for (int q = 0; q < Q; ++q) sum4(total[q], out + q * kScoreStride);
 }
 
-/// Scores of `count` rows of K, `width` apart. Up to three scores past `count` are written too.
+/// Scores of `count` rows of K, `width` apart. Up to three scores past `count` are written too. On the way it asks
+/// for the same rows of V: the hardware follows one stream by itself, and two together hide what computing takes.
 template <class T>
-inline void score(const float* const* query, int64_t queries, const T* k, int64_t count, int64_t width, float* scores) {
+inline void score(const float* const* query, int64_t queries, const T* k, int64_t count, int64_t width, float* scores,
+                  const uint16_t* v) {
   constexpr int kGroup = kRegisters == 32 ? 4 : 2;  // kGroup * 4 sums, four keys and a query fit the registers
   for (int64_t i = 0; i < count; i += 4) {
+    prefetch(v + i * width, 4 * width);
     const T* row[4];
     for (int64_t j = 0; j < 4; ++j) row[j] = k + (i + j < count ? i + j : count - 1) * width;
     in_groups<kGroup>(0, queries, [&](auto group, int64_t q) {
@@ -52,9 +67,10 @@ inline void score(const float* const* query, int64_t queries, const T* k, int64_
   }
 }
 
-/// sum[q][0 .. C * kLanes) += weights[q][i] * v[i][...] over `count` rows; starts from zero when `fresh`.
+/// sum[q][d .. d + C * kLanes) += weights[q][i] * v[i][...] over `count` rows; starts from zero when `fresh`.
 template <int Q, int C, class T>
-inline void weigh_rows(const float* weights, const T* v, int64_t count, int64_t width, float* const* sum, int64_t d, bool fresh) {
+inline void weigh_rows(const float* weights, const T* v, int64_t count, int64_t width, float* const* sum, int64_t d,
+                       bool fresh) {
   Vec total[Q][C];
   for (int q = 0; q < Q; ++q) {
     for (int c = 0; c < C; ++c) total[q][c] = fresh ? splat(0) : load(sum[q] + kPartialHeader + d + c * kLanes);
@@ -73,13 +89,16 @@ inline void weigh_rows(const float* weights, const T* v, int64_t count, int64_t 
 }
 
 template <class T>
-inline void weigh(const float* weights, int64_t queries, const T* v, int64_t count, int64_t width, float* const* sum, bool fresh) {
+inline void weigh(const float* weights, int64_t queries, const T* v, int64_t count, int64_t width, float* const* sum,
+                  bool fresh) {
   constexpr int kChunk = kRegisters == 32 ? 4 : 2;
   in_groups<4>(0, queries, [&](auto group, int64_t q) {
     constexpr int Q = decltype(group)::value;
     const float* own = weights + q * kScoreStride;
     int64_t d = 0;
-    for (; d + kChunk * kLanes <= width; d += kChunk * kLanes) weigh_rows<Q, kChunk>(own, v, count, width, sum + q, d, fresh);
+    for (; d + kChunk * kLanes <= width; d += kChunk * kLanes) {
+      weigh_rows<Q, kChunk>(own, v, count, width, sum + q, d, fresh);
+    }
     for (; d < width; d += kLanes) weigh_rows<Q, 1>(own, v, count, width, sum + q, d, fresh);
   });
 }
@@ -94,7 +113,7 @@ inline void widen_rows(const uint16_t* in, int64_t rows, int64_t head_dim, float
   }
 }
 
-/// Scores to weights e^(score * scale - max) in place, zero outside [begin, end), for `limit` positions (a multiple of kLanes).
+/// Scores to weights e^(score * scale - max) in place, zero outside [begin, end); `limit` positions, a multiple of kLanes.
 inline void soften(float* scores, int64_t begin, int64_t end, int64_t limit, float scale, float* partial) {
   const float minus_infinity = -__builtin_inff();
   for (int64_t i = 0; i < begin; ++i) scores[i] = minus_infinity;
@@ -129,17 +148,16 @@ inline void attend_split(const AttentionSplit& split) {
     for (int64_t d = 0; d < width; ++d) copies[q * width + d] = d < split.head_dim ? query[q][d] : 0;
     query[q] = copies + q * width;
   }
-  // Few queries read each row once or twice: converting on the way is cheaper than a copy.
-  const bool direct = !padded && queries <= 4;
+  const bool direct = !padded && queries <= kDirectQueries;
   const int64_t begin = split.begin - split.first, end = split.end - split.first;
   const uint16_t *k = split.k + split.first * split.head_dim, *v = split.v + split.first * split.head_dim;
   for (int64_t i = begin; i < end; i += kTilePositions) {
     const int64_t count = end - i < kTilePositions ? end - i : kTilePositions;
     if (direct) {
-      score(query, queries, k + i * width, count, width, scores + i);
+      score(query, queries, k + i * width, count, width, scores + i, v + i * split.head_dim);
     } else {
       widen_rows(k + i * split.head_dim, count, split.head_dim, tile, width);
-      score(query, queries, tile, count, width, scores + i);
+      score(query, queries, tile, count, width, scores + i, v + i * split.head_dim);
     }
   }
   const int64_t limit = (end + kLanes - 1) / kLanes * kLanes;

@@ -1,6 +1,6 @@
-// Attention in waves: a wave computes the partial results of many (block of rows, kv head, split of positions), then, after
-// a sync, combines each query's partials. Work spreads over splits as well as heads, so that one row with a long past keeps
-// every worker busy; and a split's K and V are read once for all queries of a block.
+// Attention in waves: a wave computes the partial results of many (block of rows, kv head, split of positions), then,
+// after a sync, combines each query's partials. Work spreads over splits as well as heads, so that one row with a long
+// past keeps every worker busy; and a split's K and V are read once for all queries of a block.
 #include <algorithm>
 #include <cmath>
 
@@ -18,7 +18,7 @@ int64_t wave_capacity(int64_t context, unsigned workers) {
   return kMaxQueries * std::max<int64_t>(splits_of(context), 16 * workers);
 }
 
-/// Rows [row, row + rows) of a pass, which read the same slot, with query heads [head, head + heads), which share a kv head.
+/// Rows [row, row + rows) of a pass, all of one slot, with query heads [head, head + heads), all of one kv head.
 struct Item {
   int64_t row, rows, head, heads;
   int64_t first, last;    // positions that any of the rows sees
@@ -93,7 +93,8 @@ Wave take_wave(Walk& walk, int64_t capacity) {
   return wave;
 }
 
-void compute_pair(const Attention& op, const Step& step, const Walk& walk, int64_t index, float* partials, uint8_t* scratch) {
+void compute_pair(const Attention& op, const Step& step, const Walk& walk, int64_t index, float* partials,
+                  uint8_t* scratch) {
   const Item& item = walk.item();
   const int64_t stride = partial_floats(op.head_dim), kv_head = item.head / (op.heads / op.kv_heads);
   const int64_t cache = (step.rows[item.row].slot * op.kv_heads + kv_head) * op.context * op.head_dim;
@@ -117,7 +118,7 @@ void compute_pair(const Attention& op, const Step& step, const Walk& walk, int64
   vector_kernels().attend_split(split);
 }
 
-// out = sum of e^(max_s - max) * sums_s / sum of e^(max_s - max) * total_s over the splits s that the row sees, in order.
+// out = sum of e^(max_s - max) * sums_s / sum of e^(max_s - max) * total_s over the splits s of the row, in order.
 void combine(const Attention& op, const Walk& walk, const float* partials) {
   const Item& item = walk.item();
   const int64_t stride = partial_floats(op.head_dim);

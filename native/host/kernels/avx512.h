@@ -7,12 +7,6 @@
 #include "avx2.h"
 
 namespace ntx {
-
-void enter_block_matvecs_avx512(MatmulKernels& kernels);
-void enter_k_matvecs_avx512(MatmulKernels& kernels);
-void enter_matmats_avx512(MatmulKernels& kernels);
-void enter_float_products_avx512(MatmulKernels& kernels);
-
 namespace {
 
 inline float reduce_add(__m512 v) {

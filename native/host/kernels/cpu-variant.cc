@@ -10,7 +10,7 @@ namespace ntx {
 
 namespace {
 
-using Table = const MatmulKernels& (*)();
+using Table = const MatmulKernels* (*)();
 
 // Best first.
 constexpr Table kTables[] = {
@@ -20,13 +20,13 @@ constexpr Table kTables[] = {
 #elif defined(__aarch64__)
     neon_kernels,
 #endif
-    portable_kernels,
+    [] { return &portable_kernels(); },
 };
 
 const MatmulKernels* find(const char* name) {
   for (const Table table : kTables) {
-    const MatmulKernels& kernels = table();
-    if (kernels.supported() && (name == nullptr || std::strcmp(name, kernels.name) == 0)) return &kernels;
+    const MatmulKernels* kernels = table();
+    if (kernels && (name == nullptr || std::strcmp(name, kernels->name) == 0)) return kernels;
   }
   return nullptr;
 }
@@ -51,7 +51,8 @@ const char* cpu_variant() { return matmul_kernels().name; }
 
 const char* cpu_variant_name(int index) {
   for (const Table table : kTables) {
-    if (table().supported() && index-- == 0) return table().name;
+    const MatmulKernels* kernels = table();
+    if (kernels && index-- == 0) return kernels->name;
   }
   return nullptr;
 }

@@ -1,7 +1,7 @@
-// Matrix-matrix products of the quantised types. A tile is Isa::kRows weight rows. Panel by panel of columns its weights are
-// unpacked, once, to unsigned codes laid out [column / 4][row][4] for instructions that add up four products a lane, with
-// a scale and a bias for each row and sub-block: w = scale * code + bias. Then all activation rows pass over the panel, a
-// few at a time (Isa::multiply); the results wait in `out` from panel to panel.
+// Matrix-matrix products of the quantised types. A tile is Isa::kRows weight rows. Panel by panel of columns its
+// weights are unpacked, once, to unsigned codes laid out [column / 4][row][4] for instructions that add up four
+// products a lane, with a scale and a bias for each row and sub-block: w = scale * code + bias. Then all activation
+// rows pass over the panel, a few at a time (Isa::multiply); the results wait in `out` from panel to panel.
 //
 // Isa supplies kRows, kInputs (activation rows at a time), planes<T>, and multiply<T, inputs>(PanelProduct).
 // Internal linkage: see quant-formats.h.
@@ -46,7 +46,8 @@ inline void transpose8(const uint8_t* src, size_t src_stride, uint8_t* dst, size
     a[4 * i + 3] = _mm256_unpackhi_epi64(b[4 * i + 1], b[4 * i + 3]);
   }
   for (int i = 0; i < 4; ++i) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(dst + i * dst_stride), _mm256_permute2x128_si256(a[i], a[i + 4], 0x20));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(dst + i * dst_stride),
+                        _mm256_permute2x128_si256(a[i], a[i + 4], 0x20));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(dst + (i + 4) * dst_stride),
                         _mm256_permute2x128_si256(a[i], a[i + 4], 0x31));
   }
@@ -103,8 +104,10 @@ void multiply_all(PanelProduct product, int64_t inputs) {
   for (; inputs >= Inputs; inputs -= Inputs) {
     Isa::template multiply<T, Inputs>(product);
     product.input += Inputs * product.in_stride;
-    product.in_scale = reinterpret_cast<const float*>(reinterpret_cast<const uint8_t*>(product.in_scale) + Inputs * product.in_stride);
-    product.in_sum = reinterpret_cast<const float*>(reinterpret_cast<const uint8_t*>(product.in_sum) + Inputs * product.in_stride);
+    product.in_scale =
+        reinterpret_cast<const float*>(reinterpret_cast<const uint8_t*>(product.in_scale) + Inputs * product.in_stride);
+    product.in_sum =
+        reinterpret_cast<const float*>(reinterpret_cast<const uint8_t*>(product.in_sum) + Inputs * product.in_stride);
     product.out += Inputs * product.out_stride;
   }
   if constexpr (Inputs > 1) {
@@ -131,9 +134,10 @@ void matmat(const Tile& tile) {
     const int cols = static_cast<int>(input.cols - begin < kPanelCols ? input.cols - begin : kPanelCols);
     const int64_t sub = begin / T::kSub;
     panel.unpack(tile.weights.data + begin / T::kBlock * T::kBytes, tile.weights, cols);
-    multiply_all<Isa, T, Isa::kInputs>({panel.codes, panel.scale, panel.bias, cols / T::kSub, record + begin,
-                                        in_scale + (sub >> shift), in_sum + sub, stride, shift, tile.out, tile.out_stride},
-                                       tile.rows);
+    multiply_all<Isa, T, Isa::kInputs>(
+        {panel.codes, panel.scale, panel.bias, cols / T::kSub, record + begin, in_scale + (sub >> shift), in_sum + sub,
+         stride, shift, tile.out, tile.out_stride},
+        tile.rows);
   }
 }
 

@@ -1,6 +1,6 @@
 // Matrix-matrix products of the quantised types, AVX2: 16 weight rows times up to four activation rows in registers.
-// Products add up in pairs to int16 for as many columns as the type's codes leave room, then to int32. Codes of eight bits
-// leave none: Q8_0 is taken apart into two planes of four.
+// Products add up in pairs to int16 for as many columns as the type's codes leave room, then to int32. Codes of eight
+// bits leave none: Q8_0 is taken apart into two planes of four.
 #if defined(__x86_64__)
 #include "matmat-tile.h"
 
@@ -60,7 +60,8 @@ struct Avx2 {
       }
       for (int m = 0; m < Inputs; ++m) {
         const size_t row = m * p.in_stride / sizeof(float);
-        const __m256 scale = _mm256_set1_ps(p.in_scale[row + (s >> p.scale_shift)]), sum = _mm256_set1_ps(p.in_sum[row + s]);
+        const __m256 scale = _mm256_set1_ps(p.in_scale[row + (s >> p.scale_shift)]),
+                     sum = _mm256_set1_ps(p.in_sum[row + s]);
         for (int half = 0; half < 2; ++half) {
           const int at = 16 * s + 8 * half;
           float* out = p.out + m * p.out_stride + 8 * half;

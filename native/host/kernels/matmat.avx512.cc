@@ -1,4 +1,5 @@
-// Matrix-matrix products of the quantised types, AVX-512 VNNI: 32 weight rows times up to six activation rows in registers.
+// Matrix-matrix products of the quantised types, AVX-512 VNNI: 32 weight rows times up to six activation rows in
+// registers.
 #if defined(__x86_64__)
 #include "avx512.h"
 #include "matmat-tile.h"
@@ -34,7 +35,8 @@ struct Avx512 {
       }
       for (int m = 0; m < Inputs; ++m) {
         const size_t row = m * p.in_stride / sizeof(float);
-        const __m512 scale = _mm512_set1_ps(p.in_scale[row + (s >> p.scale_shift)]), sum = _mm512_set1_ps(p.in_sum[row + s]);
+        const __m512 scale = _mm512_set1_ps(p.in_scale[row + (s >> p.scale_shift)]),
+                     sum = _mm512_set1_ps(p.in_sum[row + s]);
         for (int half = 0; half < 2; ++half) {
           const int at = 32 * s + 16 * half;
           const __m512 product = _mm512_mul_ps(_mm512_cvtepi32_ps(dot[m][half]), scale);

@@ -8,11 +8,12 @@
 namespace ntx {
 
 /// Hands out an op's pieces. A worker walks a stretch of its own from one end to the other, then helps the others with
-/// theirs. Worker::take(), which deals pieces in turn, breaks the stream of each worker at every piece: with two workers
-/// that costs a third of the memory's speed (bench/native/matmul-bench.cc, decode).
+/// theirs. Worker::take(), which deals pieces in turn, breaks the stream of each worker at every piece: with two
+/// workers that costs a third of the memory's speed (bench/native/matmul-bench.cc, decode).
 class Shares {
  public:
-  /// `cursors` are kCursorBytes for each worker. Every worker calls reset(), then sync(), then next() until it is false.
+  /// `cursors` are kCursorBytes for each worker. Every worker calls reset(), then sync(), then next() until it is
+  /// false.
   Shares(uint8_t* cursors, const Worker& worker) : cursors_(cursors), own_(worker.index()), count_(worker.count()) {}
   static constexpr size_t kCursorBytes = 64;
 
@@ -66,6 +67,7 @@ struct Piece {
 Piece piece_at(const Pieces& pieces, int64_t index, int64_t weight_rows, int64_t rows);
 
 /// out[m * kMaxTileRows + n] for the piece's outputs.
-void compute_piece(const Matrix& weight, const Pieces& pieces, const Piece& piece, const MatmulScratch& scratch, float* out);
+void compute_piece(const Matrix& weight, const Pieces& pieces, const Piece& piece, const MatmulScratch& scratch,
+                   float* out);
 
 }  // namespace ntx

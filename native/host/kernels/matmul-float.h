@@ -1,4 +1,5 @@
-// Matrix products with weights in F32, F16 and BF16: the activations stay f32, nothing is rounded but the sums. Isa supplies
+// Matrix products with weights in F32, F16 and BF16: the activations stay f32, nothing is rounded but the sums. Isa
+// supplies
 //   Vector, kLanes, kInputs                    a register of floats, and how many activation rows to keep at a time
 //   zero(), load(f32*), half(p), brain(p)      registers from kLanes values of each type
 //   multiply_add(a, b, c), sum(v)
@@ -46,7 +47,8 @@ float float_row(const uint8_t* p, const float* a, int64_t cols) {
       sum[i] = Isa::multiply_add(T::load(p + (k + i * lanes) * T::kBytes), Isa::load(a + k + i * lanes), sum[i]);
     }
   }
-  for (; k + lanes <= cols; k += lanes) sum[0] = Isa::multiply_add(T::load(p + k * T::kBytes), Isa::load(a + k), sum[0]);
+  for (; k + lanes <= cols; k += lanes)
+    sum[0] = Isa::multiply_add(T::load(p + k * T::kBytes), Isa::load(a + k), sum[0]);
   float total = Isa::sum(Isa::add(Isa::add(sum[0], sum[1]), Isa::add(sum[2], sum[3])));
   for (; k < cols; ++k) total += T::one(p + k * T::kBytes) * a[k];
   return total;
@@ -83,8 +85,8 @@ void float_blocks(const Tile& tile, const float* panel, int64_t begin, int cols,
   const int64_t stride = tile.input->cols;
   for (; m + Inputs <= tile.rows; m += Inputs) {
     for (int n = 0; n < tile.weights.count; n += 4) {
-      float_block<Isa, Inputs>(panel + n * kFloatPanel, tile.input->values + (tile.row + m) * stride + begin, stride, cols,
-                               tile.out + m * tile.out_stride + n, tile.out_stride);
+      float_block<Isa, Inputs>(panel + n * kFloatPanel, tile.input->values + (tile.row + m) * stride + begin, stride,
+                               cols, tile.out + m * tile.out_stride + n, tile.out_stride);
     }
   }
   if constexpr (Inputs > 1) {

@@ -21,8 +21,8 @@ struct WeightRows {
 /// out[n] = weights[n] . activations[row], for n < weights.count
 using Matvec = void (*)(const WeightRows& weights, const Activations& input, int64_t row, float* out);
 
-/// out[m * out_stride + n] = weights[n] . activations[row + m], for n < weights.count <= tile_rows and m < rows <= kTileColumns;
-/// `scratch` is kTileScratch bytes, 64-byte aligned.
+/// out[m * out_stride + n] = weights[n] . activations[row + m], for n < weights.count <= tile_rows and m < rows <=
+/// kTileColumns; `scratch` is kTileScratch bytes, 64-byte aligned.
 struct Tile {
   WeightRows weights;
   const Activations* input;
@@ -40,7 +40,6 @@ constexpr size_t kTileScratch = 160 * 1024;
 
 struct MatmulKernels {
   const char* name;
-  bool (*supported)();
   /// Rounds values [begin, end) of a row to a form's record; begin and end are multiples of the form's block.
   void (*round32)(const float* values, int64_t cols, int64_t begin, int64_t end, uint8_t* record);
   void (*round256)(const float* values, int64_t cols, int64_t begin, int64_t end, uint8_t* record);
@@ -51,12 +50,10 @@ struct MatmulKernels {
 };
 
 const MatmulKernels& portable_kernels();
-#if defined(__x86_64__)
-const MatmulKernels& avx2_kernels();
-const MatmulKernels& avx512_kernels();
-#elif defined(__aarch64__)
-const MatmulKernels& neon_kernels();
-#endif
+/// Null where the CPU cannot run them.
+const MatmulKernels* avx2_kernels();
+const MatmulKernels* avx512_kernels();
+const MatmulKernels* neon_kernels();
 
 /// The table in use: the best that the CPU can run, or the one named by the environment variable NTX_CPU.
 const MatmulKernels& matmul_kernels();

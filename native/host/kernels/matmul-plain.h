@@ -1,6 +1,6 @@
-// The products of the quantised types as written down: unpack a block, meet every activation row with it. For CPUs where
-// there is no more to gain. Isa supplies dot<Count, Zero>(codes, activations) = sum of (code - Zero) * activation.
-// Internal linkage: see quant-formats.h.
+// The products of the quantised types as written down: unpack a block, meet every activation row with it. For CPUs
+// where there is no more to gain. Isa supplies dot<Count, Zero>(codes, activations) = sum of (code - Zero) *
+// activation. Internal linkage: see quant-formats.h.
 #pragma once
 
 #include "matmul-kernels.h"

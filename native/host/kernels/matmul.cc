@@ -6,8 +6,8 @@ namespace ntx {
 
 namespace {
 
-// A matvec piece is about this many bytes of weights: long enough for the prefetchers to run at speed, short enough that
-// the workers finish together.
+// A matvec piece is about this many bytes of weights: long enough for the prefetchers to run at speed, short enough
+// that the workers finish together.
 constexpr int64_t kMatvecPieceBytes = 64 * 1024;
 
 size_t slot(Type type) { return static_cast<size_t>(type); }
@@ -23,7 +23,9 @@ size_t form256_bytes(int64_t cols, int64_t rows) {
   return cols % 256 == 0 ? Form256(cols).stride * static_cast<size_t>(rows) : 0;
 }
 
-size_t result_bytes(int64_t rows) { return static_cast<size_t>(std::min(rows, kTileColumns) * kMaxTileRows) * sizeof(float); }
+size_t result_bytes(int64_t rows) {
+  return static_cast<size_t>(std::min(rows, kTileColumns) * kMaxTileRows) * sizeof(float);
+}
 
 }  // namespace
 
@@ -62,7 +64,8 @@ void round_part(const Worker& worker, const Activations& input, bool to32, bool 
     const int64_t begin = 256 * in_row, end = std::min(cols, begin + 256 * run);
     const float* values = input.values + row * cols;
     if (to32) kernels.round32(values, cols, begin, end, input.form32 + static_cast<size_t>(row) * Form32(cols).stride);
-    if (to256) kernels.round256(values, cols, begin, end, input.form256 + static_cast<size_t>(row) * Form256(cols).stride);
+    if (to256)
+      kernels.round256(values, cols, begin, end, input.form256 + static_cast<size_t>(row) * Form256(cols).stride);
     block += run;
   }
 }
@@ -98,7 +101,8 @@ Piece piece_at(const Pieces& pieces, int64_t index, int64_t weight_rows, int64_t
   return {n0, std::min(pieces.weight_step, weight_rows - n0), m0, std::min(pieces.input_step, rows - m0)};
 }
 
-void compute_piece(const Matrix& weight, const Pieces& pieces, const Piece& piece, const MatmulScratch& scratch, float* out) {
+void compute_piece(const Matrix& weight, const Pieces& pieces, const Piece& piece, const MatmulScratch& scratch,
+                   float* out) {
   const MatmulKernels& kernels = matmul_kernels();
   const size_t bytes = static_cast<size_t>(row_bytes(weight));
   const WeightRows rows{weight.data + static_cast<size_t>(piece.n0) * bytes, bytes, static_cast<int>(piece.n)};

@@ -15,7 +15,9 @@ struct Neon {
   static Vector zero() { return vdupq_n_f32(0); }
   static Vector load(const float* p) { return vld1q_f32(p); }
   static Vector half(const uint8_t* p) { return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p))); }
-  static Vector brain(const uint8_t* p) { return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(p)), 16)); }
+  static Vector brain(const uint8_t* p) {
+    return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(p)), 16));
+  }
   static void store(float* p, Vector v) { vst1q_f32(p, v); }
   static void prefetch(const uint8_t* p) { __builtin_prefetch(p + 1024); }
   static Vector add(Vector a, Vector b) { return vaddq_f32(a, b); }
@@ -48,9 +50,9 @@ MatmulKernels make_table() {
 
 }  // namespace
 
-const MatmulKernels& neon_kernels() {
+const MatmulKernels* neon_kernels() {
   static const MatmulKernels table = make_table();
-  return table;
+  return &table;
 }
 
 }  // namespace ntx

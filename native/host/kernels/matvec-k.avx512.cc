@@ -17,11 +17,14 @@ __m512i twice32(const uint8_t* p) {
   return _mm512_broadcast_i64x4(load32(p));
 }
 __m512i join(__m256i low, __m256i high) { return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1); }
-__m512i two_bytes(int low, int high) { return join(_mm256_set1_epi8(static_cast<char>(low)), _mm256_set1_epi8(static_cast<char>(high))); }
+__m512i two_bytes(int low, int high) {
+  return join(_mm256_set1_epi8(static_cast<char>(low)), _mm256_set1_epi8(static_cast<char>(high)));
+}
 __m512i and_mask(__m512i v, int mask) { return _mm512_and_si512(v, _mm512_set1_epi8(static_cast<char>(mask))); }
 __m512i nibble(__m512i v, int shift) { return and_mask(_mm512_srli_epi16(v, static_cast<unsigned>(shift)), 15); }
 __m512i add_where(__m512i codes, __m512i bits, __m512i select, int value) {
-  return _mm512_mask_add_epi8(codes, _mm512_test_epi8_mask(bits, select), codes, _mm512_set1_epi8(static_cast<char>(value)));
+  return _mm512_mask_add_epi8(codes, _mm512_test_epi8_mask(bits, select), codes,
+                              _mm512_set1_epi8(static_cast<char>(value)));
 }
 
 /// Word indices for a permutation that hands every group of `Words` int16 lanes one of four scales.

@@ -1,5 +1,5 @@
-// Block layouts of ggml's quantised types (ggml-common.h), one struct a type: how its bytes become unsigned codes, and the
-// factors that make weights of them:  w = scale * (code - kZero) - min,  one (scale, min) for every kSub weights.
+// Block layouts of ggml's quantised types (ggml-common.h), one struct a type: how its bytes become unsigned codes, and
+// the factors that make weights of them:  w = scale * (code - kZero) - min,  one (scale, min) for every kSub weights.
 //
 // Everything here has internal linkage: the header is compiled once for each instruction set, and the linker must not
 // choose one of those copies for all.
@@ -225,7 +225,8 @@ struct Q5_K {
   }
 };
 
-/// ql[128], qh[64], int8 scales[16], f16 d; per 128 weights: low nibbles of ql[0..63], then high ones, two bits each of qh
+/// ql[128], qh[64], int8 scales[16], f16 d; per 128 weights: low nibbles of ql[0..63], then high ones, two bits each of
+/// qh
 struct Q6_K {
   static constexpr int kBlock = 256, kBytes = 210, kSub = 16, kZero = 32, kCodes = 64;
   static constexpr bool kHasMin = false;

@@ -73,7 +73,8 @@ inline float bits_to_float(uint32_t bits) {
 }
 
 inline float half_to_float(uint16_t half) {
-  const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16, magnitude = static_cast<uint32_t>(half & 0x7fff) << 13;
+  const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
+  const uint32_t magnitude = static_cast<uint32_t>(half & 0x7fff) << 13;
   if (magnitude >= 0x7c00u << 13) return bits_to_float(sign | magnitude | 0x7f800000);
   // 2^112 is the difference of the exponent biases; the product also normalises half's denormals.
   return bits_to_float(sign | 0x3f800000) * (bits_to_float(magnitude) * 0x1p112f);
@@ -87,7 +88,7 @@ inline uint16_t float_to_half(float value) {
   bits &= 0x7fffffff;
   if (bits > 0x7f800000) return sign | 0x7e00;
   if (bits >= 0x477ff000) return sign | 0x7c00;  // 65520 and above
-  if (bits < 0x38800000) {                       // below 2^-14: denormal halves, whose unit is 2^-24
+  if (bits < 0x38800000) {  // below 2^-14: denormal halves, whose unit is 2^-24
     const float magnitude = bits_to_float(bits) + 0.5f;  // the sum's own rounding: its last bit is worth 2^-24
     std::memcpy(&bits, &magnitude, 4);
     return sign | static_cast<uint16_t>(bits - 0x3f000000);
@@ -185,12 +186,12 @@ inline float max_lane(Vec v) {
   return best;
 }
 
-/// e^x within 2 units in the last place for x <= 0 (what softmax needs; up to 88 it still holds); 0 below -87.3, NaN for NaN.
+/// e^x within 2 units in the last place for x <= 0, which is what softmax needs; 0 below -87.3, NaN for NaN.
 inline Vec exp(Vec x) {
   const VecInt underflow = x < splat(-87.3f);
   const Vec clamped = select(underflow, splat(-87.3f), x);
-  // Adding 1.5 * 2^23 rounds to an integer n, which then sits in the low bits. e^x = 2^n e^r with |r| <= ln(2) / 2, where
-  // Taylor's series to r^6 is off by at most 1.2e-7.
+  // Adding 1.5 * 2^23 rounds to an integer n, which then sits in the low bits. e^x = 2^n e^r with |r| <= ln(2) / 2,
+  // where Taylor's series to r^6 is off by at most 1.2e-7.
   const Vec magic = splat(12582912.0f);
   const Vec shifted = fma(clamped, splat(1.44269504f), magic);
   const Vec n = shifted - magic;

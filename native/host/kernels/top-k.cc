@@ -1,7 +1,7 @@
-// The k largest logits in two passes. The first takes the maximum of every block of logits: as k blocks hold k logits at
-// least as large as the k-th largest of these maxima, nothing below it can be among the k. The second collects what is
-// left, a little more than k logits as a rule. Candidates are ordered by (logit, lower token first) as integers, so that
-// NaNs and equal logits have their places too, and the result is the same whoever collects what.
+// The k largest logits in two passes. The first takes the maximum of every block of logits: as k blocks hold k logits
+// at least as large as the k-th largest of these maxima, nothing below it can be among the k. The second collects what
+// is left, a little more than k logits as a rule. Candidates are ordered by (logit, lower token first) as integers, so
+// that NaNs and equal logits have their places too, and the result is the same whoever collects what.
 #include <algorithm>
 #include <climits>
 #include <cmath>
@@ -45,12 +45,12 @@ struct List {
 };
 
 struct Scratch {
-  float* block_max;    // [blocks]
-  double* chunk_sum;   // [chunks]: sum of e^(logit - chunk_max)
-  float* chunk_max;    // [chunks]
-  int32_t* orders;     // [workers][blocks]
-  int64_t* counts;     // [workers]
-  Entry* lists;        // [workers][list_capacity(k)]
+  float* block_max;   // [blocks]
+  double* chunk_sum;  // [chunks]: sum of e^(logit - chunk_max)
+  float* chunk_max;   // [chunks]
+  int32_t* orders;    // [workers][blocks]
+  int64_t* counts;    // [workers]
+  Entry* lists;       // [workers][list_capacity(k)]
 
   Scratch(uint8_t* bytes, int64_t width, int64_t k, unsigned workers) {
     const auto carve = [&](auto*& part, int64_t count) {
@@ -106,7 +106,8 @@ int32_t keep_best(List& list, int64_t k, int32_t least) {
   return std::max(least, list.entries[k - 1].order + 1);
 }
 
-int32_t collect_chunk(const float* logits, int64_t chunk, int64_t width, int64_t k, int32_t least, const Scratch& scratch, List& list) {
+int32_t collect_chunk(const float* logits, int64_t chunk, int64_t width, int64_t k, int32_t least,
+                      const Scratch& scratch, List& list) {
   const int64_t end = std::min(width, (chunk + 1) * kChunk);
   for (int64_t begin = chunk * kChunk; begin < end; begin += kBlock) {
     if (order(scratch.block_max[begin / kBlock]) < least) continue;
@@ -120,7 +121,8 @@ int32_t collect_chunk(const float* logits, int64_t chunk, int64_t width, int64_t
 }
 
 /// Brings all lists into the first and writes the k best with their logits.
-void write_output(const float* logits, const TopK& op, const Scratch& scratch, unsigned workers, uint32_t target, uint8_t* out) {
+void write_output(const float* logits, const TopK& op, const Scratch& scratch, unsigned workers, uint32_t target,
+                  uint8_t* out) {
   Entry* all = scratch.lists;
   int64_t count = scratch.counts[0];
   for (unsigned i = 1; i < workers; ++i) {

@@ -25,11 +25,12 @@ struct AttentionSplit {
   int64_t first, begin, end;
   int64_t head_dim;
   float scale;  // > 0
-  float* partial[kMaxQueries];  // out, partial_floats(head_dim) each; meaningless where a query sees nothing of the split
-  uint8_t* scratch;             // attend_split_scratch(head_dim) bytes, 64-byte aligned
+  // Out, partial_floats(head_dim) each; without meaning where a query sees nothing of the split.
+  float* partial[kMaxQueries];
+  uint8_t* scratch;  // attend_split_scratch(head_dim) bytes, 64-byte aligned
 };
 
-/// A partial result: max of the scores, sum of e^(score - max), then from kPartialHeader on the sums of e^(score - max) * v.
+/// A partial result: max of the scores, sum of e^(score - max), from kPartialHeader on the sums of e^(score - max) * v.
 constexpr int64_t kPartialHeader = 16;
 constexpr int64_t padded_head(int64_t head_dim) { return (head_dim + 15) / 16 * 16; }
 constexpr int64_t partial_floats(int64_t head_dim) { return kPartialHeader + padded_head(head_dim); }
