@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { buildWithCmake, findCmake } from './native/cmake.mjs';
 import { buildDirect } from './native/direct.mjs';
 import { findCompiler, findHeaders, root } from './native/environment.mjs';
-import { inputsHash, isCurrent, publish, withLock } from './native/state.mjs';
+import { inputsHash, isBuilt, isCurrent, publish, withLock } from './native/state.mjs';
 
 const COMPILER_ADVICE = 'install one (Debian: apt-get install g++ make) and run "npm run build:native"';
 
@@ -22,6 +22,7 @@ async function buildAddon(name, table, { direct, force }) {
     return `${name} is not built: it is for ${addon.platform}, this is ${process.platform}; ${addon.without}`;
   }
   const compiler = await findCompiler();
+  if (compiler === null && isBuilt(name)) return `${name} is left as it is: no C++ compiler was found`;
   if (compiler === null) {
     return `${name} is not built: no C++ compiler was found; ${addon.without}. To get it, ${COMPILER_ADVICE}`;
   }

@@ -82,7 +82,10 @@ export async function benchModel(
 }
 
 /** Measures what the threads of a CPU backend can read together. */
-export function cpuReadBandwidth(threads: number | undefined): { measure(): Promise<number>; dispose(): Promise<void> } {
+export function cpuReadBandwidth(threads: number | undefined): {
+  measure(): Promise<number>;
+  dispose(): Promise<void>;
+} {
   const backend = createCpuBackend(threads === undefined ? {} : { threads });
   return { measure: () => backend.measureReadBandwidth(BANDWIDTH_BYTES), dispose: () => backend.dispose() };
 }

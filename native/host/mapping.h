@@ -15,7 +15,7 @@ class OutOfMemory : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// `bytes` of zeroed memory, aligned to a page; from 2 MiB on aligned to 2 MiB, on huge pages where the system has some.
+/// `bytes` of zeroed memory, aligned to a page; from 2 MiB on aligned to 2 MiB, on huge pages where there are some.
 /// Shared by the handle, its views and the lists recorded over it: the address range lives as long as any of these.
 class Mapping {
  public:

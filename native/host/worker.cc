@@ -16,9 +16,9 @@ void pause() {
 #endif
 }
 
-// Spins before giving the core away. Workers of one pass arrive within microseconds of each other, unless the machine
-// has fewer free cores than workers: then only yielding lets the late one finish.
-constexpr int kSpins = 4000;
+// Spins (some 0.1 ms) before sleeping. Workers of one pass arrive within microseconds of each other, unless the machine
+// has fewer free cores than workers: then the late one may be waiting for this very core.
+constexpr int kSpins = 3000;
 
 }  // namespace
 
@@ -28,15 +28,14 @@ void Worker::sync() {
     pool_.arrived_.store(0, std::memory_order_relaxed);
     pool_.cursor_.store(0, std::memory_order_relaxed);
     pool_.phase_.store(phase + 1, std::memory_order_release);
+    pool_.phase_.notify_all();
     return;
   }
-  for (int spins = 0; pool_.phase_.load(std::memory_order_acquire) == phase; ++spins) {
-    if (spins < kSpins) {
-      pause();
-    } else {
-      std::this_thread::yield();
-    }
+  for (int spins = 0; spins < kSpins; ++spins) {
+    if (pool_.phase_.load(std::memory_order_acquire) != phase) return;
+    pause();
   }
+  pool_.phase_.wait(phase, std::memory_order_acquire);
 }
 
 bool Worker::take(int64_t total, int64_t grain, int64_t& begin, int64_t& end) {

@@ -1,8 +1,7 @@
 import { rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
-import { root, runProgram } from './environment.mjs';
+import { join } from 'node:path';
+import { cmakeJsProgram, root, runProgram } from './environment.mjs';
 
 const OLDEST = [3, 19]; // string(JSON) of CMakeLists.txt
 
@@ -22,11 +21,9 @@ export async function findCmake() {
 /** Configures and builds one addon; a failure of an old build folder (a moved checkout, another compiler) gets a fresh one. */
 export async function buildWithCmake({ name, compiler }) {
   const folder = join(root, 'build/cmake');
-  const package_ = createRequire(import.meta.url).resolve('cmake-js/package.json');
-  const program = join(dirname(package_), 'bin/cmake-js');
   const run = (command) =>
     runProgram(process.execPath, [
-      ...[program, command, '--directory', root, '--out', folder, '--target', name, '--log-level', 'error'],
+      ...[cmakeJsProgram, command, '--directory', root, '--out', folder, '--target', name, '--log-level', 'error'],
       ...['--parallel', String(availableParallelism()), `--CDCMAKE_CXX_COMPILER=${compiler.command}`],
     ]);
   let configured = await run('configure');

@@ -28,11 +28,16 @@ export async function findCompiler() {
   return null;
 }
 
+/** The package that drives CMake, and brings the headers of Node-API. */
+export const cmakeJsProgram = require.resolve('cmake-js/bin/cmake-js');
+
 /** Node-API in C (node_api.h) and in C++ (napi.h), both from npm packages: nothing is fetched from nodejs.org. */
 export function findHeaders() {
-  const packages = ['node-api-headers', 'node-addon-api'];
+  const fromCmakeJs = createRequire(cmakeJsProgram);
   return {
-    version: packages.map((name) => require(`${name}/package.json`).version).join(' '),
-    folders: [require('node-api-headers').include_dir, dirname(require.resolve('node-addon-api/napi.h'))],
+    version: [fromCmakeJs('node-api-headers/package.json'), require('node-addon-api/package.json')]
+      .map(({ version }) => version)
+      .join(' '),
+    folders: [fromCmakeJs('node-api-headers').include_dir, dirname(require.resolve('node-addon-api/napi.h'))],
   };
 }

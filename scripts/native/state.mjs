@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import {
   copyFileSync,
+  existsSync,
   linkSync,
   mkdirSync,
   readdirSync,
@@ -40,10 +41,13 @@ export function inputsHash(name, addon, extra) {
   return hash.digest('hex');
 }
 
+export function isBuilt(name) {
+  return existsSync(join(output, `${name}.node`));
+}
+
 export function isCurrent(name, hash) {
   try {
-    readFileSync(join(output, `${name}.node`));
-    return readFileSync(join(output, `${name}.hash`), 'utf8') === hash;
+    return isBuilt(name) && readFileSync(join(output, `${name}.hash`), 'utf8') === hash;
   } catch {
     return false;
   }

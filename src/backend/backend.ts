@@ -51,6 +51,8 @@ export interface BoundWeight {
   readonly rows: number;
   readonly cols: number;
   readonly range: DeviceRange;
+  /** Where `embed` finds the rows of a matrix that products use as well, if not in `range`: with the host. */
+  readonly table?: DeviceRange;
 }
 
 /** What the names in ops stand for, and the sizes that a recording is made for. */

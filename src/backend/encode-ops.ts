@@ -48,6 +48,7 @@ export function encodeOps(ops: readonly Op[], bindings: Bindings): EncodedOps {
   const view = new DataView(bytes.buffer);
   const header = [MAGIC, VERSION, ranges.list.length, ops.length, maxRows, maxOutputs, slots, context];
   header.forEach((word, index) => {
+    requireWord('op list', word);
     view.setUint32(index * 4, word, true);
   });
   ranges.list.forEach(({ memory, range }, index) => {
@@ -115,6 +116,11 @@ function writeFields(op: Op, to: OpWriter): void {
   }
 }
 
+function requireWord(where: string, value: number): void {
+  if (Number.isInteger(value) && value >= 0 && value <= NONE) return;
+  throw new NtxError('internal', `${where}: expected a number of 32 bits, got ${value}`, 'report this');
+}
+
 /** The ranges that ops name, each once. */
 class RangeTable {
   readonly list: { memory: number; range: DeviceRange }[] = [];
@@ -153,9 +159,7 @@ class OpWriter {
   }
 
   u32(value: number): void {
-    if (!Number.isInteger(value) || value < 0 || value > NONE) {
-      throw new NtxError('internal', `${this.where}: expected a number of 32 bits, got ${value}`, 'report this');
-    }
+    requireWord(this.where, value);
     this.view.setUint32(this.at, value, true);
     this.at += 4;
   }

@@ -31,17 +31,23 @@ export function addBench(program: Command): void {
 
 async function bench(path: string | undefined, flags: BenchFlags): Promise<void> {
   const { benchModel, cpuReadBandwidth } = await import('../bench.js');
+  const { loadHostAddon } = await import('../backend/cpu/binding.js');
   const { promptTokens, tokens, repeat } = flags;
   await interruptible(async (signal) => {
     const context = Math.max(promptTokens, tokens + 1);
     const model = await loadWithProgress(path, { ...loadOptions(flags), context, signal });
+    // Of the load alone: measuring the bandwidth takes memory too.
+    const memory = { ...model.memory, peakOfLoad: process.resourceUsage().maxRSS * 1024 };
     const bandwidth = model.device.backend === 'cpu' ? cpuReadBandwidth(flags.threads) : null;
     try {
       const result = await benchModel(model, { promptTokens, tokens, repeat, signal }, bandwidth?.measure ?? null);
-      // The measured memory counts for the peak too where it is larger than what loading needed beside the model.
-      const memory = { ...model.memory, peakResident: process.resourceUsage().maxRSS * 1024 };
       if (flags.json) {
-        const about = { date: new Date().toISOString(), ntx: version(), machine: describeMachine(), model: modelFacts(model, path) };
+        const about = {
+          date: new Date().toISOString(),
+          ntx: version(),
+          machine: { ...describeMachine(), kernels: loadHostAddon().addon?.cpuInfo().variant ?? null },
+          model: modelFacts(model, path),
+        };
         printJson({ ...about, device: model.device, options: { promptTokens, tokens, repeat }, ...result, memory }, 2);
       } else print(asText(model, flags, result, memory));
     } finally {
@@ -52,28 +58,36 @@ async function bench(path: string | undefined, flags: BenchFlags): Promise<void>
 }
 
 function modelFacts({ config, memory }: LanguageModel, path: string | undefined): object {
-  return { path: path ?? 'embedded', name: config.name, architecture: config.architecture, weightBytes: memory.weights };
+  return {
+    path: path ?? 'embedded',
+    name: config.name,
+    architecture: config.architecture,
+    weightBytes: memory.weights,
+  };
 }
 
 function asText(
   model: LanguageModel,
   { promptTokens, tokens, repeat }: BenchFlags,
   result: BenchResult,
-  memory: { weights: number; buffers: number; peakResident: number },
+  memory: { weights: number; buffers: number; peakOfLoad: number },
 ): string {
   const rate = ({ best, median }: Rate) => [`${rateText(best)} tok/s`, repeat > 1 ? `median ${rateText(median)}` : ''];
   const gigabytes = (perSecond: number) => `${(perSecond / 1e9).toFixed(1)} GB/s`;
   const { readBandwidth, shareOfBandwidth } = result;
-  const share = shareOfBandwidth === null ? '' : `${(100 * shareOfBandwidth).toFixed(1)} % of the read bandwidth`;
-  return table([
-    ['model', model.config.name],
-    ['device', model.device.name],
+  const share =
+    shareOfBandwidth === null
+      ? ''
+      : `measured in this run: decode reads at ${(100 * shareOfBandwidth).toFixed(1)} % of it`;
+  const heading = `${model.config.name} on ${model.device.name}`;
+  const rows = [
     [`prompt of ${promptTokens}`, ...rate(result.prompt)],
     [`decode of ${tokens}`, ...rate(result.decode)],
-    ['weights read', `${bytesText(result.bytesPerToken)} a token`],
-    ['', gigabytes(result.bytesPerSecond), share],
-    ...(readBandwidth === null ? [] : [['read bandwidth', gigabytes(readBandwidth), 'measured in this run']]),
-    ['memory', `${bytesText(memory.weights)} weights`, `${bytesText(memory.buffers)} buffers`],
-    ['', `${bytesText(memory.peakResident)} peak of the process`],
-  ]);
+    ['weights read', gigabytes(result.bytesPerSecond), `${bytesText(result.bytesPerToken)} a token`],
+    ...(readBandwidth === null ? [] : [['read bandwidth', gigabytes(readBandwidth), share]]),
+    ['memory', bytesText(memory.weights), 'weights'],
+    ['', bytesText(memory.buffers), 'KV cache and activations'],
+    ['', bytesText(memory.peakOfLoad), 'peak of the process after loading'],
+  ];
+  return `${heading}\n${table(rows, [1])}`;
 }

@@ -5,7 +5,7 @@ import type { Summary } from '../options.js';
 import { type Dialogue, PlainDialogue, TurnDialogue } from './dialogue.js';
 import { interruptible } from './interrupt.js';
 import { createLines, type Lines } from './lines.js';
-import { loadWithProgress } from './load.js';
+import { loadWithProgress, noteLongContext } from './load.js';
 import { addModelOptions, loadOptions, type ModelFlags } from './model-options.js';
 import { note, paint } from './output.js';
 import { addSamplingOptions, generateOptions, type SamplingFlags } from './sampling-options.js';
@@ -38,6 +38,7 @@ async function chat(path: string | undefined, flags: ChatFlags): Promise<void> {
   const model = await interruptible((signal) => loadWithProgress(path, { ...loadOptions(flags), signal }));
   const lines = createLines();
   try {
+    noteLongContext(model);
     await converse(model, lines, flags);
   } finally {
     lines.close();

@@ -62,7 +62,12 @@ function software(): Finding[] {
   const recent = major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1]);
   const node: Finding = recent
     ? { name: 'Node', state: 'ok', found: process.version }
-    : { name: 'Node', state: 'missing', found: process.version, advice: `install Node ${OLDEST_NODE.join('.')} or newer` };
+    : {
+        name: 'Node',
+        state: 'missing',
+        found: process.version,
+        advice: `install Node ${OLDEST_NODE.join('.')} or newer`,
+      };
   return [{ name: 'ntx', state: 'ok', found: version() }, node];
 }
 
@@ -79,7 +84,11 @@ async function processor(): Promise<Finding[]> {
       memory,
       compilerFinding(compiler),
       {
-        ...{ name: 'cpu backend', state: 'missing', found: `not there (${loaded.reason}); the slow reference runs instead` },
+        ...{
+          name: 'cpu backend',
+          state: 'missing',
+          found: `not there (${loaded.reason}); the slow reference runs instead`,
+        },
         advice: `${advice}run "npm run build:native" in the folder of ntx`,
       },
     ];
@@ -122,9 +131,14 @@ async function embeddedModel(path: string): Promise<Finding> {
 function disk(folder: string): Finding {
   const name = 'disk of the models';
   try {
-    const { mount, fileSystem, device, rotational, freeBytes } = describeDisk(folder);
-    const kind = rotational === null ? [] : [rotational ? 'rotating' : 'not rotating'];
-    const parts = [folder, device ?? mount ?? '', fileSystem ?? '', ...kind, `${bytesText(freeBytes)} free`];
+    const { mount, fileSystem, device, solidState, freeBytes } = describeDisk(folder);
+    const parts = [
+      folder,
+      device ?? mount ?? '',
+      fileSystem ?? '',
+      solidState ? 'solid state' : '',
+      `${bytesText(freeBytes)} free`,
+    ];
     return { name, state: 'ok', found: parts.filter((part) => part !== '').join(', ') };
   } catch (error) {
     const found = `${folder}: ${error instanceof Error ? error.message : String(error)}`;
@@ -135,7 +149,11 @@ function disk(folder: string): Finding {
 function notUsedYet(): Finding[] {
   const driver = findNvidiaDriver();
   const vulkan = findVulkanLoader();
-  const note = (name: string, found: string): Finding => ({ name, state: 'note', found: `${found}; not used yet by this version` });
+  const note = (name: string, found: string): Finding => ({
+    name,
+    state: 'note',
+    found: `${found}; not used yet by this version`,
+  });
   return [
     ...(driver === null ? [] : [note('NVIDIA driver', driver)]),
     ...(vulkan === null ? [] : [note('Vulkan loader', vulkan)]),

@@ -7,6 +7,7 @@ import { bytesText, paint, print, printJson, table } from './output.js';
 
 /** Of longer arrays only the beginning is shown. */
 const SHOWN_ITEMS = 4;
+const METADATA_CHARACTERS = 70;
 
 export function addInspect(program: Command): void {
   program
@@ -56,7 +57,7 @@ function shortened(value: MetadataValue): unknown {
 function asText(gguf: GgufModel, model: Model | NtxError): string {
   const tensors = [...gguf.tensors.values()];
   const sum = tensors.reduce((bytes, tensor) => bytes + tensor.bytes, 0);
-  const metadata = Array.from(gguf.metadata, ([key, value]) => [key, formatMetadataValue(value)]);
+  const metadata = Array.from(gguf.metadata, ([key, value]) => [key, formatMetadataValue(value, METADATA_CHARACTERS)]);
   const totals = Object.entries(typeTotals(tensors)).map(([type, total]) => {
     return [type, `${total.tensors} tensors`, bytesText(total.bytes)];
   });

@@ -1,5 +1,5 @@
 // The lines that a person types, or that are piped in.
-import { createInterface } from 'node:readline';
+import { createInterface, type Interface } from 'node:readline';
 
 /** What a read of a line gave: the line, the end of the input, or Ctrl-C at an empty prompt. */
 export type Line = { readonly text: string } | 'end' | 'interrupt';
@@ -9,8 +9,11 @@ export interface Lines {
   close(): void;
 }
 
-export function createLines(): Lines {
-  return process.stdin.isTTY ? new TerminalLines() : new PipedLines();
+export function createLines(
+  input: NodeJS.ReadStream = process.stdin,
+  output: NodeJS.WritableStream = process.stderr,
+): Lines {
+  return input.isTTY ? new TerminalLines(input, output) : new PipedLines(input);
 }
 
 /**
@@ -20,23 +23,28 @@ export function createLines(): Lines {
 class TerminalLines implements Lines {
   private history: string[] = [];
 
+  constructor(
+    private readonly input: NodeJS.ReadStream,
+    private readonly output: NodeJS.WritableStream,
+  ) {}
+
   next(prompt: string): Promise<Line> {
-    const { stdin: input, stderr: output } = process;
-    const editor = createInterface({ input, output, prompt, history: this.history, removeHistoryDuplicates: true });
+    const { input, output, history } = this;
+    const editor = createInterface({ input, output, terminal: true, prompt, history, removeHistoryDuplicates: true });
     return new Promise((resolve) => {
-      const finish = (line: Line) => {
-        editor.removeAllListeners('close');
+      let line: Line = 'end'; // Ctrl-D only closes the editor
+      const finish = (given: Line) => {
+        line = given;
         editor.close();
-        resolve(line);
       };
+      editor.on('close', () => {
+        if (line === 'end') output.write('\n');
+        resolve(line);
+      });
       editor.on('history', (history: string[]) => {
         this.history = history;
       });
       editor.on('line', (text) => finish({ text }));
-      editor.on('close', () => {
-        output.write('\n');
-        resolve('end');
-      });
       editor.on('SIGINT', () => {
         output.write('\n');
         if (editor.line === '') finish('interrupt');
@@ -50,13 +58,18 @@ class TerminalLines implements Lines {
   }
 
   close(): void {
-    process.stdin.pause();
+    this.input.pause();
   }
 }
 
 class PipedLines implements Lines {
-  private readonly editor = createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY });
-  private readonly lines = this.editor[Symbol.asyncIterator]();
+  private readonly reader: Interface;
+  private readonly lines: AsyncIterator<string>;
+
+  constructor(input: NodeJS.ReadStream) {
+    this.reader = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+    this.lines = this.reader[Symbol.asyncIterator]();
+  }
 
   async next(): Promise<Line> {
     const { value, done } = await this.lines.next();
@@ -64,6 +77,6 @@ class PipedLines implements Lines {
   }
 
   close(): void {
-    this.editor.close();
+    this.reader.close();
   }
 }

@@ -10,13 +10,14 @@ export async function loadWithProgress(path: string | undefined, options: LoadMo
   const onProgress: LoadModelOptions['onProgress'] = ({ loadedBytes, totalBytes }) =>
     progress.update(loadedBytes, totalBytes);
   try {
-    const model = await loadModel(path, { ...options, onProgress });
-    const { trainedContext } = model.config;
-    if (model.context > trainedContext) {
-      note(`ntx: the context of ${model.context} tokens is longer than the ${trainedContext} the model was trained for`);
-    }
-    return model;
+    return await loadModel(path, { ...options, onProgress });
   } finally {
     progress.end();
   }
+}
+
+/** Text gets worse beyond what a model was trained for, and nothing else would tell why. */
+export function noteLongContext({ context, config }: LanguageModel): void {
+  if (context <= config.trainedContext) return;
+  note(`ntx: the context of ${context} tokens is longer than the ${config.trainedContext} the model was trained for`);
 }

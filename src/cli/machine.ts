@@ -28,7 +28,8 @@ export interface Disk {
   readonly fileSystem: string | null;
   /** The block device ("nvme0n1"). */
   readonly device: string | null;
-  readonly rotational: boolean | null;
+  /** False also where nothing is known: virtual disks call themselves rotating. */
+  readonly solidState: boolean;
   readonly freeBytes: number;
 }
 
@@ -42,12 +43,14 @@ export function describeDisk(path: string): Disk {
     .map((line) => line.split(' '))
     .find((fields) => fields[2] === number);
   const block = /^DEVNAME=(.*)$/m.exec(textOf(`/sys/dev/block/${number}/uevent`) ?? '');
-  const rotational = textOf(`/sys/dev/block/${number}/queue/rotational`) ?? textOf(`/sys/dev/block/${number}/../queue/rotational`);
+  const rotational = [`/sys/dev/block/${number}`, `/sys/dev/block/${number}/..`].map((folder) =>
+    textOf(`${folder}/queue/rotational`),
+  );
   return {
     mount: mount?.[4] ?? null,
     fileSystem: mount?.[mount.indexOf('-') + 1] ?? null,
     device: block?.[1] ?? null,
-    rotational: rotational === null ? null : rotational.trim() === '1',
+    solidState: rotational.some((text) => text?.trim() === '0'),
     freeBytes: bavail * bsize,
   };
 }

@@ -4,6 +4,7 @@ import { bytesText } from './output.js';
 const BAR_AFTER_MS = 1000;
 
 interface Bar {
+  setTotal(total: number): void;
   update(value: number, payload: object): void;
   stop(): void;
 }
@@ -24,6 +25,7 @@ export class Progress {
   update(done: number, total: number): void {
     this.done = done;
     this.total = total;
+    this.bar?.setTotal(total);
     this.bar?.update(done, this.payload());
   }
 

@@ -1,13 +1,14 @@
 import type { Command } from 'commander';
 import { NtxError } from '../errors.js';
 import type { LanguageModel } from '../language-model.js';
-import type { GenerateOptions, Summary } from '../options.js';
+import type { Piece, Summary } from '../options.js';
 import { interruptible } from './interrupt.js';
-import { loadWithProgress } from './load.js';
+import { loadWithProgress, noteLongContext } from './load.js';
 import { addModelOptions, loadOptions, type ModelFlags } from './model-options.js';
 import { note, paint, printJson } from './output.js';
 import { type PromptFlags, readPrompt } from './prompt.js';
 import { addSamplingOptions, generateOptions, type SamplingFlags } from './sampling-options.js';
+import { storyOpening } from './story.js';
 import { rates, summaryLine } from './summary.js';
 
 interface RunFlags extends ModelFlags, SamplingFlags, PromptFlags {
@@ -39,7 +40,10 @@ async function run(path: string | undefined, flags: RunFlags): Promise<void> {
   await interruptible(async (signal) => {
     const model = await loadWithProgress(path, { ...loadOptions(flags), signal });
     try {
-      const summary = await write(model, promptOf(model, text, flags.raw === true), { ...options, signal }, flags.json);
+      noteLongContext(model);
+      const opening = text === null ? storyOpening(options.seed) : '';
+      const prompt = text === null ? opening : promptOf(model, text, flags.raw === true);
+      const summary = await write(model.generate(prompt, { ...options, signal }), opening, flags.json === true);
       if (flags.json) printJson({ type: 'summary', ...summary, ...jsonRates(summary), seed: options.seed });
       else note(paint.dim(summaryLine(summary, options.seed)));
       if (signal.aborted) throw new NtxError('cancelled', 'the generation was stopped', 'run the command again');
@@ -49,25 +53,28 @@ async function run(path: string | undefined, flags: RunFlags): Promise<void> {
   });
 }
 
-/** What to continue: a story from its very beginning, the text itself, or the text as a user's turn. */
-function promptOf(model: LanguageModel, text: string | null, raw: boolean): string | readonly number[] {
+/** What to continue: the text itself, or the text as a user's turn where the model has a chat template. */
+function promptOf(model: LanguageModel, text: string, raw: boolean): string | readonly number[] {
   const { tokenizer } = model;
-  if (text === null) return tokenizer.bos === null ? [] : [tokenizer.bos];
   // A prompt that is taken as it is may hold a template of its own, written out with markers such as <|im_start|>.
   if (raw) return tokenizer.encode(text, { parseSpecial: true });
   return tokenizer.hasChatTemplate ? tokenizer.encodeChat([{ role: 'user', content: text }]) : text;
 }
 
+/** Writes the opening with the first token (before it something may still be wrong), and every token as it comes. */
 async function write(
-  model: LanguageModel,
-  prompt: string | readonly number[],
-  options: GenerateOptions,
-  json = false,
+  pieces: AsyncGenerator<Piece, Summary, undefined>,
+  opening: string,
+  json: boolean,
 ): Promise<Summary> {
-  const pieces = model.generate(prompt, options);
   let last = '';
-  for (;;) {
+  for (let first = true; ; first = false) {
     const next = await pieces.next();
+    if (first && opening !== '') {
+      if (json) printJson({ type: 'opening', text: opening });
+      else process.stdout.write(opening);
+      last = opening;
+    }
     if (next.done) {
       if (!json && last !== '' && !last.endsWith('\n')) process.stdout.write('\n');
       return next.value;

@@ -6,7 +6,7 @@ import { collect, numberValue, wholeValue } from './values.js';
 /** How text is generated; named as GenerateOptions. */
 export interface SamplingFlags extends Partial<SamplerOptions> {
   readonly maxTokens?: number;
-  readonly stop: readonly string[];
+  readonly stop?: readonly string[];
   readonly ignoreEos?: boolean;
 }
 
@@ -23,7 +23,7 @@ export function addSamplingOptions(command: Command): Command {
   number('--presence-penalty', 'number', '0: off', SAMPLER_DEFAULTS.presencePenalty);
   number('--repeat-last-n', 'count', 'tokens that penalties look back on; -1: all', SAMPLER_DEFAULTS.repeatLastN);
   command.option('--seed <number>', 'same seed, same text (default: random)', numberValue('--seed'));
-  command.option('--stop <text>', 'end before this text; may be repeated', collect, []);
+  command.option('--stop <text>', 'end before this text; may be repeated', collect);
   return command.option('--ignore-eos', 'go on when the model says that it is done');
 }
 

@@ -20,7 +20,9 @@ export function addSynth(program: Command): void {
   program
     .command('synth')
     .summary('write a GGUF file of a real shape with random weights')
-    .description('Writes a GGUF file of a real shape with random weights: for measurements. It is as fast as the real model.')
+    .description(
+      'Writes a GGUF file of a real shape with random weights: for measurements. It is as fast as the real model.',
+    )
     .argument('<shape>', "the model's shape (listed below)")
     .argument('<file>', 'the file to write')
     .option('--type <type>', 'type of the weights (listed below)', 'Q4_K')

@@ -31,7 +31,7 @@ export function choiceValue<Choice extends string>(flag: string, choices: readon
 }
 
 /** A parser for commander: an option that may be given several times. */
-export function collect(text: string, before: readonly string[]): string[] {
+export function collect(text: string, before: readonly string[] = []): string[] {
   return [...before, text];
 }
 

@@ -67,15 +67,17 @@ inline void score(const float* const* query, int64_t queries, const T* k, int64_
   }
 }
 
-/// sum[q][d .. d + C * kLanes) += weights[q][i] * v[i][...] over `count` rows; starts from zero when `fresh`.
+/// sum[q][d .. d + C * kLanes) += weights[q][i] * v[i][...] over `count` rows; starts from zero when `fresh`. On the way
+/// it asks for the same columns of `next`, unless that is null.
 template <int Q, int C, class T>
 inline void weigh_rows(const float* weights, const T* v, int64_t count, int64_t width, float* const* sum, int64_t d,
-                       bool fresh) {
+                       bool fresh, const uint16_t* next) {
   Vec total[Q][C];
   for (int q = 0; q < Q; ++q) {
     for (int c = 0; c < C; ++c) total[q][c] = fresh ? splat(0) : load(sum[q] + kPartialHeader + d + c * kLanes);
   }
   for (int64_t i = 0; i < count; ++i) {
+    if (next != nullptr) prefetch(next + i * width + d, C * kLanes);
     Vec values[C];
     for (int c = 0; c < C; ++c) values[c] = load(v + i * width + d + c * kLanes);
     for (int q = 0; q < Q; ++q) {
@@ -90,16 +92,17 @@ inline void weigh_rows(const float* weights, const T* v, int64_t count, int64_t 
 
 template <class T>
 inline void weigh(const float* weights, int64_t queries, const T* v, int64_t count, int64_t width, float* const* sum,
-                  bool fresh) {
+                  bool fresh, const uint16_t* next) {
   constexpr int kChunk = kRegisters == 32 ? 4 : 2;
   in_groups<4>(0, queries, [&](auto group, int64_t q) {
     constexpr int Q = decltype(group)::value;
     const float* own = weights + q * kScoreStride;
+    const uint16_t* ahead = q == 0 ? next : nullptr;
     int64_t d = 0;
     for (; d + kChunk * kLanes <= width; d += kChunk * kLanes) {
-      weigh_rows<Q, kChunk>(own, v, count, width, sum + q, d, fresh);
+      weigh_rows<Q, kChunk>(own, v, count, width, sum + q, d, fresh, ahead);
     }
-    for (; d < width; d += kLanes) weigh_rows<Q, 1>(own, v, count, width, sum + q, d, fresh);
+    for (; d < width; d += kLanes) weigh_rows<Q, 1>(own, v, count, width, sum + q, d, fresh, ahead);
   });
 }
 
@@ -113,7 +116,7 @@ inline void widen_rows(const uint16_t* in, int64_t rows, int64_t head_dim, float
   }
 }
 
-/// Scores to weights e^(score * scale - max) in place, zero outside [begin, end); `limit` positions, a multiple of kLanes.
+/// Scores to weights e^(score * scale - max) in place, zero outside [begin, end); `limit` is a multiple of kLanes.
 inline void soften(float* scores, int64_t begin, int64_t end, int64_t limit, float scale, float* partial) {
   const float minus_infinity = -__builtin_inff();
   for (int64_t i = 0; i < begin; ++i) scores[i] = minus_infinity;
@@ -172,11 +175,12 @@ inline void attend_split(const AttentionSplit& split) {
   }
   for (int64_t i = begin; i < end; i += kTilePositions) {
     const int64_t count = end - i < kTilePositions ? end - i : kTilePositions;
+    const uint16_t* next = split.next == nullptr ? nullptr : split.next + i * split.head_dim;
     if (direct) {
-      weigh(scores + i, queries, v + i * width, count, width, split.partial, i == begin);
+      weigh(scores + i, queries, v + i * width, count, width, split.partial, i == begin, next);
     } else {
       widen_rows(v + i * split.head_dim, count, split.head_dim, tile, width);
-      weigh(scores + i, queries, tile, count, width, split.partial, i == begin);
+      weigh(scores + i, queries, tile, count, width, split.partial, i == begin, next);
     }
   }
 }

@@ -18,6 +18,10 @@ int64_t wave_capacity(int64_t context, unsigned workers) {
   return kMaxQueries * std::max<int64_t>(splits_of(context), 16 * workers);
 }
 
+// A worker takes neighbouring splits, of which it can ask for the next while it computes one; but not so many that the
+// others wait for it at the end.
+constexpr int64_t kMostSplits = 8, kTakes = 8;
+
 /// Rows [row, row + rows) of a pass, all of one slot, with query heads [head, head + heads), all of one kv head.
 struct Item {
   int64_t row, rows, head, heads;
@@ -93,7 +97,8 @@ Wave take_wave(Walk& walk, int64_t capacity) {
   return wave;
 }
 
-void compute_pair(const Attention& op, const Step& step, const Walk& walk, int64_t index, float* partials,
+/// `more`: the caller computes the item's next split after this one.
+void compute_pair(const Attention& op, const Step& step, const Walk& walk, int64_t index, bool more, float* partials,
                   uint8_t* scratch) {
   const Item& item = walk.item();
   const int64_t stride = partial_floats(op.head_dim), kv_head = item.head / (op.heads / op.kv_heads);
@@ -103,6 +108,7 @@ void compute_pair(const Attention& op, const Step& step, const Walk& walk, int64
   split.k = op.k_cache + cache;
   split.v = op.v_cache + cache;
   split.first = (item.split + index) * kSplitPositions;
+  split.next = more ? split.k + (split.first + kSplitPositions) * op.head_dim : nullptr;
   split.begin = std::max(split.first, item.first);
   split.end = std::min(split.first + kSplitPositions, item.last);
   split.head_dim = op.head_dim;
@@ -161,12 +167,16 @@ void attention(Worker& worker, const Attention& op, const Step& step) {
 
     Walk walk = start;
     int64_t pairs_before = 0, partials_before = 0;
-    while (worker.take(wave.pairs, 1, index, end)) {
-      for (; index >= pairs_before + walk.item().splits; walk.next()) {
-        pairs_before += walk.item().splits;
-        partials_before += walk.item().partials();
+    const int64_t grain = std::clamp<int64_t>(wave.pairs / (kTakes * worker.count()), 1, kMostSplits);
+    while (worker.take(wave.pairs, grain, index, end)) {
+      for (; index < end; ++index) {
+        for (; index >= pairs_before + walk.item().splits; walk.next()) {
+          pairs_before += walk.item().splits;
+          partials_before += walk.item().partials();
+        }
+        const bool more = index + 1 < end && index + 1 < pairs_before + walk.item().splits;
+        compute_pair(op, step, walk, index - pairs_before, more, partials + partials_before * stride, scratch);
       }
-      compute_pair(op, step, walk, index - pairs_before, partials + partials_before * stride, scratch);
     }
     worker.sync();
 

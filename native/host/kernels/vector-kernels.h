@@ -22,6 +22,7 @@ struct AttentionSplit {
   int64_t visible_end[kMaxQueries];
   int64_t queries;
   const uint16_t *k, *v;  // f16 [position][head_dim] of the slot and kv head
+  const uint16_t* next;   // what the caller will have read next, `k` of another split as a rule; or null
   int64_t first, begin, end;
   int64_t head_dim;
   float scale;  // > 0

@@ -2,9 +2,14 @@ import { NtxError } from '../../errors.js';
 import type { DeviceMemory, DeviceRange, HostMemory } from '../backend.js';
 import type { HostAddon, NativeMemory } from './binding.js';
 
+/** Bytes of the largest view that V8 gives (Node 20). */
+const MAX_VIEW_BYTES = 2 ** 32 - 1;
+
 /** Page-aligned memory outside of the JS heap, on huge pages from 2 MiB on. */
 export class CpuMemory implements HostMemory {
   #native: NativeMemory | null;
+  /** All of it. V8 takes every external buffer for future garbage and collects: one for all views, not one each. */
+  #whole: Uint8Array | null = null;
 
   /** Throws NtxError('no-memory'). */
   constructor(
@@ -27,14 +32,26 @@ export class CpuMemory implements HostMemory {
   }
 
   view(offset: number, bytes: number): Uint8Array {
-    return asNtx(`a view of ${this.label}`, () => this.native.view(offset, bytes));
+    return asNtx(`a view of ${this.label}`, () => {
+      if (this.bytes > MAX_VIEW_BYTES) return this.native.view(offset, bytes);
+      this.#whole ??= this.native.view(0, this.bytes);
+      checkPart(offset, bytes, this.bytes);
+      return this.#whole.subarray(offset, offset + bytes);
+    });
   }
 
   free(): void {
     this.#native?.free();
     this.#native = null;
+    this.#whole = null;
     this.onFree(this);
   }
+}
+
+function checkPart(offset: number, bytes: number, total: number): void {
+  if (Number.isInteger(offset) && Number.isInteger(bytes) && offset >= 0 && bytes >= 0 && offset + bytes <= total)
+    return;
+  throw new NtxError('internal', `expected a part of ${total} bytes, got ${bytes} from ${offset} on`, 'report this');
 }
 
 export function ownMemory(memory: DeviceMemory): CpuMemory {
