@@ -1,7 +1,7 @@
 // Op[] and Bindings to the bytes of native/ops.h, which the host addon and the CUDA addon decode.
 import { NtxError } from '../errors.js';
 import { TYPES } from '../gguf/types.js';
-import type { Bindings, DeviceMemory, DeviceRange } from './backend.js';
+import type { Bindings, BoundWeight, DeviceMemory, DeviceRange } from './backend.js';
 import { checkOps } from './check-ops.js';
 import type { Op } from './ops.js';
 
@@ -64,7 +64,7 @@ export function encodeOps(ops: readonly Op[], bindings: Bindings): EncodedOps {
 function writeFields(op: Op, to: OpWriter): void {
   switch (op.kind) {
     case 'embed':
-      to.weight(op.table);
+      to.table(op.table);
       to.buffer(op.out);
       return;
     case 'rms-norm':
@@ -182,9 +182,19 @@ class OpWriter {
     this.u32(name === null ? NONE : this.ranges.indexOf(this.bindings.weights.get(name)!.range));
   }
 
-  /** A matrix: WeightRef. */
+  /** A matrix as products read it: WeightRef. */
   weight(name: string): void {
-    const { type, rows, cols, range } = this.bindings.weights.get(name)!;
+    const weight = this.bindings.weights.get(name)!;
+    this.matrix(weight, weight.range);
+  }
+
+  /** A matrix as embed reads it: WeightRef. */
+  table(name: string): void {
+    const weight = this.bindings.weights.get(name)!;
+    this.matrix(weight, weight.table ?? weight.range);
+  }
+
+  private matrix({ type, rows, cols }: BoundWeight, range: DeviceRange): void {
     this.u32(TYPES[type].id);
     this.u32(rows);
     this.u32(cols);

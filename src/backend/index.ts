@@ -17,7 +17,11 @@ export interface BackendOptions {
 export function createBackend(options: BackendOptions = {}): Backend {
   const name = options.backend ?? 'auto';
   if (!BACKEND_NAMES.includes(name)) {
-    throw new NtxError('bad-argument', `backend "${name}" is not one of ${BACKEND_NAMES.join(', ')}`, 'choose one of these');
+    throw new NtxError(
+      'bad-argument',
+      `backend "${name}" is not one of ${BACKEND_NAMES.join(', ')}`,
+      'choose one of these',
+    );
   }
   if (name === 'reference') return createReferenceBackend();
   try {

@@ -110,6 +110,14 @@ describe('encodeOps', () => {
     expect(words[1].slice(7)).toEqual(new Array(25).fill(0));
   });
 
+  it('lets embed read a matrix where the host has it', () => {
+    const tied = { ...weights.get('table')!, table: range(a, 1024, 680) };
+    const { bytes, memories } = encodeOps([embed], { ...bindings, weights: new Map([['table', tied]]) });
+    const view = new DataView(bytes.buffer);
+    expect(memories[view.getUint32(HEADER_BYTES, true)]).toBe(a);
+    expect(view.getBigUint64(HEADER_BYTES + 8, true)).toBe(1024n);
+  });
+
   it('writes matmul with and without bias', () => {
     const { words, at } = decode([
       {
