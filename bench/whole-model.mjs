@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
@@ -35,7 +35,7 @@ for (const type of values.types.split(',')) {
   const path = join(values.folder, `${values.shape}-${type}.gguf`);
   if (!existsSync(path)) ntx('synth', values.shape, path, '--type', type);
   const result = JSON.parse(ntx('bench', path, '--json', ...positionals));
-  results.push({ shape: values.shape, type, ...result });
+  results.push({ shape: values.shape, type, ...result, model: { ...result.model, path: basename(path) } });
   const { decode, prompt, bytesPerSecond, readBandwidth, shareOfBandwidth, options, memory } = result;
   const share =
     readBandwidth === null
@@ -52,7 +52,7 @@ if (values.save) {
   const file = join(
     root,
     'bench/results',
-    `${new Date().toISOString().slice(0, 10)}-${values.shape}-${results[0].device.backend}.json`,
+    `${new Date().toISOString().slice(0, 10)}-${values.shape}-${[results[0].device.backend, process.env.NTX_CPU].filter(Boolean).join('-')}.json`,
   );
   mkdirSync(join(root, 'bench/results'), { recursive: true });
   writeFileSync(file, `${JSON.stringify(results, null, 1)}\n`);

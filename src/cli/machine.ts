@@ -17,7 +17,8 @@ export function describeMachine(): Machine {
     cpu: os.cpus()[0]?.model.trim() || os.arch(),
     cores: os.availableParallelism(),
     memoryBytes: Math.min(process.constrainedMemory() || Number.POSITIVE_INFINITY, os.totalmem()),
-    system: `${os.type()} ${os.release()} ${os.arch()}`,
+    // Major and minor version: the rest names one vendor's build.
+    system: `${os.type()} ${os.release().split('.').slice(0, 2).join('.')} ${os.arch()}`,
     node: process.version,
   };
 }
