@@ -2,18 +2,23 @@ import { defineConfig } from 'vitest/config';
 
 const project = (name: string, include: string[], testTimeout = 20_000) => ({ test: { name, include, testTimeout } });
 
-/** Its tests run dist/main.js. */
-const withProgram = ({ test }: ReturnType<typeof project>) => ({
-  test: { ...test, globalSetup: ['test/build-once.ts'] },
+const WEBGPU = ['test/kernels/webgpu*.test.ts', 'test/model/webgpu*.test.ts'];
+
+/** Tests of a project that need something made before them: dist/main.js, a Vulkan driver. */
+const withSetup = ({ test }: ReturnType<typeof project>, globalSetup: string) => ({
+  test: { ...test, globalSetup: [globalSetup] },
 });
+
+const without = ({ test }: ReturnType<typeof project>, exclude: string[]) => ({ test: { ...test, exclude } });
 
 export default defineConfig({
   test: {
     projects: [
       project('unit', ['test/unit/**/*.test.ts']),
-      project('kernels', ['test/kernels/**/*.test.ts'], 120_000),
+      without(project('kernels', ['test/kernels/**/*.test.ts'], 120_000), WEBGPU),
       project('native', ['test/native/**/*.test.ts'], 60_000),
-      withProgram(project('model', ['test/model/**/*.test.ts'], 300_000)),
+      without(withSetup(project('model', ['test/model/**/*.test.ts'], 300_000), 'test/build-once.ts'), WEBGPU),
+      withSetup(project('webgpu', WEBGPU, 300_000), 'test/vulkan-once.ts'),
     ],
   },
 });

@@ -2,14 +2,17 @@
 // side by side with timestamps, checks each against decoding in double precision, and marks what product-choice.ts takes
 // with *. Weights rotate through 512 MiB, so that no cache holds them. Needs dist/ (npm run build:ts).
 //
-//   node bench/webgpu-matmul.mjs [--types Q8_0,Q4_K,...] [--parts vector,columns,tile,table] [--dawn FLAG]... [--best 5]
-//     [--adapter NAME] [--mebibytes 512] [--shapes 4096x4096,...] [--json FILE]
+//   node bench/webgpu-matmul.mjs [--types Q8_0,Q4_K,...] [--parts vector,columns,tile,table] [--dawn FLAG]... [--best 4]
+//     [--adapter NAME] [--mebibytes 512] [--shapes 4096x4096,...] [--seconds 270] [--json FILE]
+//
+// Of the types the first two get all candidates, the others those for one activation row.
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { decodeRow } from '../dist/backend/reference/dequantize/dequantize.js';
-import { codeBytes, productDispatches, quantizeDispatch } from '../dist/backend/webgpu/kernels/product.js';
+import { inputDispatches, productDispatches } from '../dist/backend/webgpu/kernels/product.js';
 import { chooseProducts } from '../dist/backend/webgpu/kernels/product-choice.js';
-import { GGML_TYPES, TYPES, typeBytes } from '../dist/gguf/types.js';
+import { GGML_TYPES, typeBytes } from '../dist/gguf/types.js';
+import { columnCandidates, nameOf, PATCHES, tileCandidates, vectorCandidates } from './webgpu/candidates.mjs';
 import { Lab } from './webgpu/lab.mjs';
 import { random, randomRows } from './webgpu/weights.mjs';
 
@@ -20,8 +23,9 @@ const { values: options } = parseArgs({
     shapes: { type: 'string', default: '4096x4096,14336x4096,4096x14336' },
     adapter: { type: 'string' },
     dawn: { type: 'string', multiple: true, default: [] },
-    best: { type: 'string', default: '5' },
+    best: { type: 'string', default: '4' },
     mebibytes: { type: 'string', default: '512' },
+    seconds: { type: 'string', default: '270' },
     json: { type: 'string' },
   },
 });
@@ -45,10 +49,12 @@ const tallest = Math.max(...shapes.map(([rows]) => rows));
 const weights = lab.memory(total, 'weights');
 const out = lab.memory(4 * MOST_ROWS * 2 * tallest, 'out');
 const input = lab.memory(4 * MOST_ROWS * widest, 'input');
-const scratch = lab.memory(codeBytes(MOST_ROWS, widest), 'scratch');
+const scratch = lab.memory(3 * MOST_ROWS * widest + 8 * tallest, 'scratch');
 const activations = Float32Array.from({ length: MOST_ROWS * widest }, () => 2 * random() - 1);
 lab.write(input, 0, activations);
 const results = [];
+const deadline = performance.now() + 1000 * Number(options.seconds);
+let skipped = 0;
 
 const READ = `
 override QUADS: u32;
@@ -131,9 +137,9 @@ function productOf(type, rows, cols, isGated, index) {
 }
 
 /** Largest error in units of what rounding allows: above 1 is wrong. */
-async function errorOf({ sums, norms, isGated }, int8, rows, height, cols) {
+async function errorOf({ sums, norms, isGated }, rounded, rows, height, cols) {
   const got = new Float32Array(await lab.read(out, 0, 4 * rows * height));
-  const unit = int8 ? 7 / (127 * Math.sqrt(12)) : 2e-6 * Math.sqrt(cols);
+  const unit = rounded ? 7 / (127 * Math.sqrt(12)) : 2e-6 * Math.sqrt(cols);
   let worst = 0;
   for (const [r, rowSums] of sums) {
     if (r >= rows) continue;
@@ -150,42 +156,11 @@ async function errorOf({ sums, norms, isGated }, int8, rows, height, cols) {
   return worst;
 }
 
-const PATCHES = {
-  // Bytes to floats by conversion instead of through mantissas.
-  convert: (code) =>
-    code
-      .replace(
-        /fn byte_0\(v: Bits\) -> Reals \{[^}]*\}/,
-        'fn byte_0(v: Bits) -> Reals {\n  return Reals((bitcast<Ints>(v << Bits(24u))) >> Bits(24u));\n}',
-      )
-      .replace(
-        /fn byte_1\(v: Bits\) -> Reals \{[^}]*\}/,
-        'fn byte_1(v: Bits) -> Reals {\n  return Reals((bitcast<Ints>(v << Bits(16u))) >> Bits(24u));\n}',
-      ),
-  // Q8_0: 16 codes a thread instead of 8.
-  sixteen: (code) =>
-    code
-      .replace('const ITEM_WORDS = 2u;', 'const ITEM_WORDS = 4u;')
-      .replace('return 8u * item;', 'return 16u * item;')
-      .replace(
-        /fn load_item\([\s\S]*?\n\}/,
-        'fn load_item(at: Bits, item: u32) -> Item {\n  let s = load_16(at, item);\n  return Item(s.codes, array(s.scale), array(Reals()));\n}',
-      ),
-};
-
-const nameOf = ({ choice, patch }) => {
-  const how =
-    choice.family === 'vector'
-      ? `${choice.lanes}x${choice.tiles} rows, split ${choice.split}, ${choice.threads} threads, ${choice.columns} cols`
-      : `tile ${16 * choice.tm}x${16 * choice.tn}${choice.ahead ? ' ahead' : ''}`;
-  return `${choice.activations} ${how}${patch ? ` (${patch})` : ''}`;
-};
-
 async function timeCandidate(setup, candidate, rows) {
   const { type, height, cols, isGated, expected } = setup;
   const { choice, patch } = candidate;
   const { copies, bytes } = productOf(type, height, cols, isGated, 0);
-  const int8 = choice.activations === 'int8';
+  const rounded = choice.activations !== 'f32';
   const count = rows > 16 ? 3 : Math.min(copies, 64);
   const prepared = [];
   for (let i = 0; i < count; i++) {
@@ -193,22 +168,26 @@ async function timeCandidate(setup, candidate, rows) {
     const dispatches = productDispatches(product, choice, rows, facts).map((dispatch) =>
       patch ? { ...dispatch, code: PATCHES[patch](dispatch.code) } : dispatch,
     );
-    if (int8) dispatches.unshift(quantizeDispatch(product, rows, facts));
+    dispatches.unshift(...inputDispatches(product, choice, rows, facts));
     for (const dispatch of dispatches) prepared.push(await lab.prepare(dispatch, scratch));
   }
   const seconds = (await lab.best(prepared, rows, rows > 16 ? 2 : 4)) / count;
-  const error = await errorOf(expected, int8, rows, height, cols);
+  const error = await errorOf(expected, rounded, rows, height, cols);
   return { seconds, bytes, error };
 }
 
 /** Times candidates and prints the best and the table's. */
 async function compare(setup, candidates, rows, bandwidth) {
+  if (performance.now() > deadline) {
+    skipped++;
+    return;
+  }
   const { type, height, cols, isGated } = setup;
   const chosen = chooseProducts({ type, cols, rows: height * (isGated ? 2 : 1), gated: isGated }, rows, facts).at(
     -1,
   ).choice;
   const all = [...candidates];
-  if (!all.some(({ choice, patch }) => !patch && JSON.stringify(choice) === JSON.stringify(chosen))) {
+  if (!all.some((candidate) => nameOf(candidate) === nameOf({ choice: chosen }))) {
     all.push({ choice: chosen });
   }
   const lines = await Promise.all(
@@ -235,7 +214,8 @@ async function compare(setup, candidates, rows, bandwidth) {
     results.push({ type, height, cols, isGated, rows, ...line });
   }
   lines.sort((a, b) => a.seconds - b.seconds);
-  console.log(`\n${type} ${height}x${cols}${isGated ? ' gate+up' : ''}, ${rows} rows`);
+  const title = `${type} ${height}x${cols}${isGated ? ' gate+up' : ''}, ${rows} rows`;
+  if (lines.length > 1) console.log(`\n${title}`);
   lines.forEach((line, place) => {
     const { name, seconds, bytes, error, failure } = line;
     if (place >= Number(options.best) && !line.chosen && !failure && !(error > 1)) return;
@@ -247,97 +227,13 @@ async function compare(setup, candidates, rows, bandwidth) {
     const flops = (2 * rows * height * cols * (isGated ? 2 : 1)) / seconds;
     const share = `${(rate / 1e9).toFixed(0).padStart(5)} GB/s ${((100 * rate) / bandwidth).toFixed(1).padStart(5)} %`;
     const speed = rows > 16 ? `${(flops / 1e12).toFixed(2).padStart(6)} TFLOP/s` : share;
+    const only = lines.length > 1 ? '' : `  ${title}`;
     const state = error > 1 ? ` WRONG by ${error.toFixed(1)}` : '';
-    console.log(`${line.chosen ? ' *' : '  '}${(1e6 * seconds).toFixed(1).padStart(8)} us ${speed}  ${name}${state}`);
+    console.log(
+      `${line.chosen ? ' *' : '  '}${(1e6 * seconds).toFixed(1).padStart(8)} us ${speed}  ${name}${state}${only}`,
+    );
   });
   return lines.find((line) => line.chosen);
-}
-
-const subgroup = facts.subgroups && facts.subgroupMinSize === facts.subgroupMaxSize ? facts.subgroupMaxSize : 1;
-
-function vectors(activations, columns, grid, tilings) {
-  const most = Math.min(256, facts.limits.maxComputeInvocationsPerWorkgroup);
-  return tilings.flatMap(([lanes, tiles]) =>
-    grid
-      .filter(([split, threads]) => threads <= most && split >= subgroup)
-      .map(([split, threads]) => ({
-        choice: { family: 'vector', activations, columns, lanes, tiles, split, threads, subgroup },
-      })),
-  );
-}
-
-const isCoded = (type) => TYPES[type].blockWeights > 1;
-const WIDE_GRID = [
-  [32, 64],
-  [32, 128],
-  [32, 256],
-  [64, 64],
-  [64, 128],
-  [128, 128],
-  [256, 256],
-];
-const GRID = [
-  [32, 128],
-  [64, 128],
-  [128, 128],
-];
-
-/** Candidates for one activation row. */
-function vectorCandidates(type, isGated) {
-  const tilings = isGated
-    ? [
-        [1, 2],
-        [2, 2],
-        [4, 2],
-        [4, 4],
-      ]
-    : [
-        [2, 1],
-        [4, 1],
-        [4, 2],
-      ];
-  const patched = (patch) => vectors('f32', 1, GRID, tilings.slice(-2)).map((each) => ({ ...each, patch }));
-  return [
-    ...vectors('f32', 1, WIDE_GRID, tilings),
-    ...(isCoded(type) ? [...vectors('int8', 1, GRID, tilings.slice(-2)), ...patched('convert')] : []),
-    ...(type === 'Q8_0' ? patched('sixteen') : []),
-  ];
-}
-
-function columnCandidates(type, columns) {
-  const tilings =
-    columns > 8
-      ? [
-          [2, 1],
-          [4, 1],
-        ]
-      : [
-          [2, 1],
-          [4, 1],
-          [4, 2],
-        ];
-  return [
-    ...(columns <= 8 || !isCoded(type) ? vectors('f32', columns, GRID, tilings) : []),
-    ...(isCoded(type) ? vectors('int8', columns, GRID, [...tilings, [4, 2]].slice(0, 3)) : []),
-  ];
-}
-
-function tileCandidates(type) {
-  const sizes = [
-    [1, 8],
-    [2, 4],
-    [2, 8],
-    [4, 4],
-    [4, 8],
-    [8, 4],
-    [8, 8],
-  ];
-  const tile =
-    (activations, ahead) =>
-    ([tm, tn]) => ({ choice: { family: 'tile', activations, tm, tn, ahead } });
-  return isCoded(type)
-    ? [...sizes.map(tile('int8', true)), ...sizes.map(tile('int8', false)), tile('f32', false)([4, 8])]
-    : sizes.map(tile('f32', false));
 }
 
 const parts = options.parts.split(',');
@@ -357,22 +253,23 @@ async function setupOf(type, height, cols, isGated) {
   return { type, height, cols, isGated, expected: await fillWeights(type, cols, isGated) };
 }
 
-for (const type of types) {
+for (const [index, type] of types.entries()) {
+  const has = (part) => parts.includes(part) && (part === 'vector' || index < 2);
   for (const [height, cols] of shapes) {
     const setup = await setupOf(type, height, cols, false);
-    if (parts.includes('vector')) await compare(setup, vectorCandidates(type, false), 1, bandwidth);
-    if (parts.includes('columns') && height === tallest) {
-      for (const rows of [2, 4, 8, 16]) await compare(setup, columnCandidates(type, rows), rows, bandwidth);
+    if (has('vector')) await compare(setup, vectorCandidates(facts, type, false), 1, bandwidth);
+    if (has('columns') && height === tallest) {
+      for (const rows of [2, 4, 8, 16]) await compare(setup, columnCandidates(facts, type, rows), rows, bandwidth);
     }
-    if (parts.includes('tile')) {
-      for (const rows of height === tallest ? [32, 64, 512] : [512])
-        await compare(setup, tileCandidates(type), rows, bandwidth);
+    if (has('tile')) {
+      for (const rows of height === tallest ? [32, 64, 512] : [512]) {
+        await compare(setup, tileCandidates(facts, type), rows, bandwidth);
+      }
     }
   }
-  if (parts.includes('vector')) {
-    const gated = await setupOf(type, tallest, shapes[0][1], true);
-    await compare(gated, vectorCandidates(type, true), 1, bandwidth);
-  }
+  const gated = await setupOf(type, tallest, shapes[0][1], true);
+  if (has('vector')) await compare(gated, vectorCandidates(facts, type, true), 1, bandwidth);
+  if (has('tile')) await compare(gated, [], 512, bandwidth);
 }
 if (parts.includes('table')) {
   for (const type of GGML_TYPES.filter((each) => !types.includes(each))) {
@@ -382,6 +279,8 @@ if (parts.includes('table')) {
 }
 if (options.json) writeFileSync(options.json, JSON.stringify({ device: lab.name, bandwidth, results }));
 const wrong = results.filter(({ error, failure }) => failure || error > 1);
-console.log(`\n${results.length} candidates, ${wrong.length} wrong or failed`);
+console.log(
+  `\n${results.length} candidates, ${wrong.length} wrong or failed, ${skipped} comparisons skipped for lack of time`,
+);
 lab.close();
 process.exitCode = wrong.length > 0 ? 1 : 0;

@@ -20,7 +20,7 @@ const DEFAULT_MAX_OUTPUTS = 8;
 export async function loadModel(path: string = EMBEDDED_MODEL, options: LoadModelOptions = {}): Promise<LanguageModel> {
   const opened = await openModel(path);
   const sizes = passSizes(opened.model.config, options);
-  const backend = createBackend(options);
+  const backend = await createBackend(options);
   try {
     const { forward, memory } = await createForward(opened, backend, sizes, options);
     return new LanguageModel(opened, backend, forward, memory);
@@ -59,6 +59,7 @@ export async function createForward(
   const loaded = await loadWeights(gguf, model, backend, options);
   const ops = [...model.prologue, ...model.units.flatMap((unit) => unit.ops)];
   const list = backend.record(ops, { weights: loaded.weights, buffers: buffers.ranges, sizes });
+  await list.ready?.(options.onKernels);
   const forward = new Forward(backend, [list], buffers.ranges.get(OUTPUTS)!, sizes);
   return { forward, memory: { weights: loaded.bytes, buffers: buffers.bytes } };
 }

@@ -1,17 +1,15 @@
 import type { BackendOptions } from './backend/index.js';
 import type { FinishReason } from './generate.js';
 import type { SamplerOptions } from './sampler/index.js';
-import type { LoadProgress } from './streaming/load.js';
+import type { LoadOptions } from './streaming/load.js';
 
-export interface LoadModelOptions extends BackendOptions {
+export interface LoadModelOptions extends BackendOptions, LoadOptions {
   /** Positions of the KV cache. Default: what the model was trained for, at most 4096. */
   readonly context?: number | undefined;
   /** Rows of one pass of a prompt. Default 256. */
   readonly maxRows?: number | undefined;
   /** Outputs of one pass. Default 8. */
   readonly maxOutputs?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 
 export interface GenerateOptions extends Partial<SamplerOptions> {

@@ -12,6 +12,8 @@ export interface DeviceInfo {
   readonly memoryBytes: number;
   /** Bytes that one allocation can have at most; absent: memoryBytes. */
   readonly allocationBytes?: number;
+  /** Bytes that offsets of bound ranges are multiples of; absent: 4, and 32 for matrices, as GGUF promises. */
+  readonly offsetAlignment?: number;
   /** Host memory may be bound in a recording as it is: nothing is copied (CPU, reference). */
   readonly hostIsDevice: boolean;
 }

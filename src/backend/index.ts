@@ -2,32 +2,54 @@
 import { NtxError } from '../errors.js';
 import type { Backend } from './backend.js';
 import { createCpuBackend } from './cpu/cpu.js';
+import { BACKEND_NAMES, type BackendName } from './names.js';
 import { createReferenceBackend } from './reference/reference.js';
+import { mayHaveGpu } from './webgpu/adapter.js';
+import { createWebGpuBackend } from './webgpu/webgpu.js';
 
-export const BACKEND_NAMES = ['auto', 'cpu', 'reference'] as const;
-export type BackendName = (typeof BACKEND_NAMES)[number];
+export { BACKEND_NAMES, type BackendName } from './names.js';
 
 export interface BackendOptions {
   readonly backend?: BackendName | undefined;
   /** Threads of the cpu backend; default: the cores that this process may use. */
   readonly threads?: number | undefined;
+  /** Adapter of the webgpu backend: a part of its name, or its number in listAdapters(). Default: the first hardware one. */
+  readonly adapter?: string | undefined;
 }
 
-/** `auto` takes cpu where its addon was built, else reference. Throws NtxError('no-backend') with the reason. */
-export function createBackend(options: BackendOptions = {}): Backend {
-  const name = options.backend ?? 'auto';
-  if (!BACKEND_NAMES.includes(name)) {
-    throw new NtxError(
-      'bad-argument',
-      `backend "${name}" is not one of ${BACKEND_NAMES.join(', ')}`,
-      'choose one of these',
-    );
+/**
+ * `auto` takes webgpu where there is a hardware adapter, else cpu where its addon was built, else reference. An adapter that
+ * is asked for means webgpu. Throws NtxError('no-backend') with the reason.
+ */
+export async function createBackend(options: BackendOptions = {}): Promise<Backend> {
+  const { backend: name = 'auto', threads, adapter } = options;
+  const cpu = () => createCpuBackend(threads === undefined ? {} : { threads });
+  switch (name) {
+    case 'auto':
+      if (adapter !== undefined) return createWebGpuBackend({ adapter });
+      return firstOf([...(mayHaveGpu() ? [() => createWebGpuBackend()] : []), cpu, createReferenceBackend]);
+    case 'webgpu':
+      return createWebGpuBackend({ adapter });
+    case 'cpu':
+      return cpu();
+    case 'reference':
+      return createReferenceBackend();
+    default: {
+      const message = `backend "${name}" is not one of ${BACKEND_NAMES.join(', ')}`;
+      throw new NtxError('bad-argument', message, 'choose one of these');
+    }
   }
-  if (name === 'reference') return createReferenceBackend();
-  try {
-    return createCpuBackend(options.threads === undefined ? {} : { threads: options.threads });
-  } catch (error) {
-    if (name === 'auto' && error instanceof NtxError && error.code === 'no-backend') return createReferenceBackend();
-    throw error;
+}
+
+/** The first that this machine has; what the last one throws. */
+async function firstOf(candidates: readonly (() => Backend | Promise<Backend>)[]): Promise<Backend> {
+  for (const [index, create] of candidates.entries()) {
+    try {
+      return await create();
+    } catch (error) {
+      const absent = error instanceof NtxError && error.code === 'no-backend';
+      if (!absent || index === candidates.length - 1) throw error;
+    }
   }
+  throw new NtxError('no-backend', 'there is no backend', 'report this');
 }

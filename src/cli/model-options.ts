@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { BackendName } from '../backend/index.js';
+import { BACKEND_NAMES, type BackendName } from '../backend/names.js';
 import type { LoadModelOptions } from '../options.js';
 import { choiceValue, wholeValue } from './values.js';
 
@@ -8,15 +8,19 @@ export interface ModelFlags {
   readonly context?: number;
   readonly backend: BackendName;
   readonly threads?: number;
+  readonly adapter?: string;
 }
-
-/** As in src/backend/index.ts, which would import the backends themselves. */
-const BACKENDS = ['auto', 'cpu', 'reference'] as const satisfies readonly BackendName[];
 
 export function addBackendOptions(command: Command): Command {
   return command
-    .option('--backend <name>', `what computes: ${BACKENDS.join(', ')}`, choiceValue('--backend', BACKENDS), 'auto')
-    .option('-t, --threads <count>', 'threads (default: one a core)', wholeValue('--threads', 1, 1024));
+    .option(
+      '--backend <name>',
+      `what computes: ${BACKEND_NAMES.join(', ')}`,
+      choiceValue('--backend', BACKEND_NAMES),
+      'auto',
+    )
+    .option('-t, --threads <count>', 'threads (default: one a core)', wholeValue('--threads', 1, 1024))
+    .option('--adapter <name>', "GPU adapter of webgpu: part of its name, or its number in 'ntx doctor'");
 }
 
 export function addModelOptions(command: Command): Command {
@@ -25,6 +29,6 @@ export function addModelOptions(command: Command): Command {
   return addBackendOptions(command.option('-c, --context <tokens>', help, context));
 }
 
-export function loadOptions({ context, backend, threads }: ModelFlags): LoadModelOptions {
-  return { context, backend, threads };
+export function loadOptions({ context, backend, threads, adapter }: ModelFlags): LoadModelOptions {
+  return { context, backend, threads, adapter };
 }

@@ -1,8 +1,5 @@
-import type { Backend, DeviceMemory, DeviceRange, PassSizes } from '../backend/backend.js';
+import type { Backend, DeviceRange, PassSizes } from '../backend/backend.js';
 import type { BufferSpec } from '../model/index.js';
-
-/** WebGPU's largest minimum for storage buffer offsets. */
-const ALIGNMENT = 256;
 
 export interface AllocatedBuffers {
   readonly ranges: ReadonlyMap<string, DeviceRange>;
@@ -21,33 +18,22 @@ export function bufferBytes(spec: BufferSpec, sizes: PassSizes): number {
   return spec.itemBytes * items[spec.per];
 }
 
-/** Device memory for activations (one block: they are small) and for every cache and table by itself. */
+/** Device memory for activations, caches and tables, each by itself: WebGPU tracks by memory what a kernel reads and writes. */
 export function allocateBuffers(backend: Backend, specs: readonly BufferSpec[], sizes: PassSizes): AllocatedBuffers {
   const ranges = new Map<string, DeviceRange>();
-  const memories: DeviceMemory[] = [];
-  const padded = (spec: BufferSpec) => Math.ceil(bufferBytes(spec, sizes) / ALIGNMENT) * ALIGNMENT;
-  const allocate = (label: string, group: readonly BufferSpec[]) => {
-    const memory = backend.allocateDevice(
-      group.reduce((sum, spec) => sum + padded(spec), 0),
-      label,
-    );
-    memories.push(memory);
-    let offset = 0;
-    for (const spec of group) {
-      ranges.set(spec.name, { memory, offset, bytes: bufferBytes(spec, sizes) });
-      offset += padded(spec);
-    }
-  };
-  const isActivation = (spec: BufferSpec) => spec.per === 'row' || spec.per === 'output';
   const free = () => {
-    for (const memory of memories) memory.free();
+    for (const { memory } of ranges.values()) memory.free();
   };
+  let total = 0;
   try {
-    allocate('activations', specs.filter(isActivation));
-    for (const spec of specs) if (!isActivation(spec)) allocate(spec.name, [spec]);
+    for (const spec of specs) {
+      const bytes = bufferBytes(spec, sizes);
+      ranges.set(spec.name, { memory: backend.allocateDevice(bytes, spec.name), offset: 0, bytes });
+      total += bytes;
+    }
   } catch (error) {
     free();
     throw error;
   }
-  return { ranges, bytes: memories.reduce((sum, memory) => sum + memory.bytes, 0), free };
+  return { ranges, bytes: total, free };
 }

@@ -21,6 +21,8 @@ export interface LoadProgress {
 export interface LoadOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+  /** Called while kernels are compiled, after the weights, where the backend compiles any. */
+  readonly onKernels?: ((compiled: number, total: number) => void) | undefined;
 }
 
 export interface LoadedWeights {

@@ -13,7 +13,7 @@ import { StepBuffer } from '../../src/backend/step.js';
 import { type KernelCase, type Pass, POISON, type Setup, type TestBuffer } from './case.js';
 import { addLimits, type Limits, type Precision, type State } from './tolerance.js';
 
-/** Bytes before every operand: not a multiple of 64, because matrices are promised 32 only. */
+/** At least so many bytes before every operand: not a multiple of 64, because matrices are promised 32 only. */
 const GUARD_BEFORE = 256 + 32;
 /** At least so many after it. */
 const GUARD_AFTER = 256;
@@ -92,11 +92,15 @@ class Operands {
   readonly bindings: Bindings;
   readonly #placed = new Map<string, { memory: DeviceMemory; bytes: Uint8Array }>();
   readonly #staging: HostMemory[] = [];
+  /** GUARD_BEFORE, at an offset that the device can bind. */
+  readonly #before: number;
 
   constructor(
     private readonly backend: Backend,
     private readonly setup: Setup,
   ) {
+    const { offsetAlignment = 1 } = backend.device;
+    this.#before = Math.ceil(GUARD_BEFORE / offsetAlignment) * offsetAlignment;
     const weights = new Map<string, BoundWeight>();
     const buffers = new Map<string, DeviceRange>();
     for (const [name, { type, rows, cols, bytes }] of Object.entries(setup.weights)) {
@@ -122,12 +126,12 @@ class Operands {
     const faults: string[] = [];
     for (const [label, { memory, bytes }] of this.#placed) {
       const now = Buffer.from(await this.backend.read({ memory, offset: 0, bytes: memory.bytes }));
-      const wanted = withGuards(bytes);
-      const end = GUARD_BEFORE + bytes.length;
+      const wanted = withGuards(bytes, this.#before);
+      const end = this.#before + bytes.length;
       const kept = (from: number, to: number) => now.compare(wanted, from, to, from, to) === 0;
-      if (!kept(0, GUARD_BEFORE)) faults.push(`${label}: the zone before it was written`);
+      if (!kept(0, this.#before)) faults.push(`${label}: the zone before it was written`);
       if (!kept(end, wanted.length)) faults.push(`${label}: the zone after it was written`);
-      if (label.startsWith('weight') && !kept(GUARD_BEFORE, end)) faults.push(`${label} was written`);
+      if (label.startsWith('weight') && !kept(this.#before, end)) faults.push(`${label} was written`);
     }
     return faults;
   }
@@ -138,12 +142,12 @@ class Operands {
   }
 
   #place(label: string, bytes: Uint8Array, inHostMemory: boolean): DeviceRange {
-    const contents = withGuards(bytes);
+    const contents = withGuards(bytes, this.#before);
     const host = this.backend.allocateHost(contents.length, label);
     host.view(0, contents.length).set(contents);
     const memory = inHostMemory ? host : this.#toDevice(host);
     this.#placed.set(label, { memory, bytes });
-    return { memory, offset: GUARD_BEFORE, bytes: bytes.length };
+    return { memory, offset: this.#before, bytes: bytes.length };
   }
 
   #toDevice(host: HostMemory): DeviceMemory {
@@ -155,10 +159,10 @@ class Operands {
   }
 }
 
-function withGuards(bytes: Uint8Array): Uint8Array {
-  const total = Math.ceil((GUARD_BEFORE + bytes.length + GUARD_AFTER) / 4);
+function withGuards(bytes: Uint8Array, before: number): Uint8Array {
+  const total = Math.ceil((before + bytes.length + GUARD_AFTER) / 4);
   const contents = new Uint8Array(new Uint32Array(total).fill(POISON).buffer);
-  contents.set(bytes, GUARD_BEFORE);
+  contents.set(bytes, before);
   return contents;
 }
 

@@ -44,7 +44,7 @@ describe.each(MODELS)('%s, %s on %s', (weights, path, backendName) => {
     const opened = await openModel(path);
     first = opened.tokenizer.encode(text.slice(0, 400)).slice(0, 60);
     second = opened.tokenizer.encode(text.slice(5000, 5400)).slice(0, 40);
-    backend = createBackend({ backend: backendName });
+    backend = await createBackend({ backend: backendName });
     ({ forward } = await createForward(opened, backend, { maxRows: 64, maxOutputs: 4, slots: 2, context: 128 }));
   });
 

@@ -1,0 +1,5 @@
+enable subgroups;
+
+fn subgroup_sum(v: Reals) -> Reals {
+  return subgroupAdd(v);
+}

@@ -1,0 +1,6 @@
+// GGUF's bytes as quads of 16, for types whose blocks are multiples of them: one load instead of four.
+@group(0) @binding(0) var<storage, read> weights: array<vec4u>;
+
+fn quad(i: u32) -> vec4u {
+  return weights[i];
+}

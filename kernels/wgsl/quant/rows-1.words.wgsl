@@ -1,0 +1,4 @@
+/// Word `at` of the row.
+fn words(at: Bits) -> Bits {
+  return word(at);
+}

@@ -1,0 +1,9 @@
+/// The four words of quad `at` of each row.
+fn quads(at: Bits) -> array<Bits, 4> {
+  let a = quad(at.x);
+  let b = quad(at.y);
+  let c = quad(at.z);
+  let d = quad(at.w);
+  return array(
+    Bits(a.x, b.x, c.x, d.x), Bits(a.y, b.y, c.y, d.y), Bits(a.z, b.z, c.z, d.z), Bits(a.w, b.w, c.w, d.w));
+}

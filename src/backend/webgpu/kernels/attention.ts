@@ -1,0 +1,154 @@
+import { NtxError } from '../../../errors.js';
+import type { Bindings } from '../../backend.js';
+import type { AttentionOp } from '../../ops.js';
+import type { Binding, DeviceFacts, Dispatch, KernelPlan, Variant } from '../kernel.js';
+import { wgsl } from '../wgsl.js';
+import { powerOfTwo } from './launch.js';
+
+/** Up to so many rows of a pass each read their positions by themselves, as rows of different sequences must. */
+const FEW_ROWS = 16;
+/** Workgroups that fill a large GPU: positions are split until there are as many. */
+const WORKGROUPS = 512;
+const MAX_SPLITS = 64;
+/** So many positions one workgroup takes at once: with fewer, splitting would cost more than it saves. */
+const DIRECT_POSITIONS = 256;
+/** Query heads that share what a workgroup reads of the caches; the kernel's registers hold as many sums. */
+const MAX_TAKEN = 4;
+const F32_BYTES = 4;
+const VECTOR_BYTES = 16;
+
+export function planAttention(op: AttentionOp, bindings: Bindings, facts: DeviceFacts): KernelPlan {
+  if (op.headDim % 8 !== 0) {
+    const message = `heads have ${op.headDim} values; the kernels read the cache 8 halves at a time`;
+    throw new NtxError('unsupported', message, 'choose --backend cpu');
+  }
+  const { maxRows } = bindings.sizes;
+  const tiles = planTiles(op, bindings, facts);
+  const few = planRows(op, bindings, facts, tiles === null ? maxRows : Math.min(FEW_ROWS, maxRows));
+  const variants = maxRows <= few.variant.maxRows || tiles === null ? [few.variant] : [few.variant, tiles];
+  return { over: 'rows', variants, scratchBytes: few.scratchBytes };
+}
+
+function constantsOf(op: AttentionOp, { sizes }: Bindings) {
+  const { heads, kvHeads, headDim, scale, window } = op;
+  return {
+    ...{ HEADS: heads, KV_HEADS: kvHeads, HEAD_DIM: headDim },
+    ...{ SCALE: scale, WINDOW: window, CONTEXT: sizes.context },
+  };
+}
+
+function operands(op: AttentionOp, { buffers }: Bindings) {
+  const read = (name: string): Binding => ({ range: buffers.get(name)!, access: 'read' });
+  const out: Binding = { range: buffers.get(op.out)!, access: 'read-write' };
+  return { reads: [read(op.q), read(op.kCache), read(op.vCache)], out };
+}
+
+/** How many positions and query heads a workgroup takes at a time. */
+interface RowsShape {
+  readonly threads: number;
+  readonly taken: number;
+  /** Workgroups that share a key-value head. */
+  readonly parts: number;
+}
+
+/**
+ * Short contexts: a workgroup for each row and query head takes all positions at once. Longer ones: a workgroup for each row,
+ * key-value head and split of the positions, whose query heads share what it reads; a merge puts the splits together.
+ */
+function planRows(
+  op: AttentionOp,
+  bindings: Bindings,
+  facts: DeviceFacts,
+  maxRows: number,
+): { variant: Variant; scratchBytes: number } {
+  const { heads, kvHeads, headDim, window } = op;
+  const whole: RowsShape = { threads: DIRECT_POSITIONS, taken: 1, parts: heads / kvHeads };
+  const split = splitShape(op, facts);
+  const splits = (rows: number, positions: number) => {
+    const reached = window > 0 ? Math.min(window, positions) : positions;
+    if (reached <= DIRECT_POSITIONS) return 1;
+    const wanted = Math.ceil(WORKGROUPS / (rows * kvHeads * split.parts));
+    return Math.min(Math.max(2, wanted), Math.ceil(reached / split.threads), MAX_SPLITS);
+  };
+  const { reads, out } = operands(op, bindings);
+  const shape = `${heads}/${kvHeads} x ${headDim}`;
+  const rowsDispatch = (direct: boolean, { threads, taken, parts }: RowsShape): Dispatch => {
+    const reduce = reductionOf(facts, threads);
+    return {
+      label: `attention ${shape}, ${direct ? 'whole' : 'split'}`,
+      code: `${reduce.code}\n${wgsl('attention', 'attention.splits', 'attention.rows')}`,
+      constants: { ...constantsOf(op, bindings), ...reduce.constants, TAKEN: taken, DIRECT: Number(direct) },
+      bindings: ['step', ...reads, direct ? out : 'scratch'],
+      groups: (rows, positions) => {
+        const count = splits(rows, positions);
+        return (count === 1) === direct ? [count, kvHeads * parts, rows] : [0, 0, 0];
+      },
+      weightBytes: 0,
+    };
+  };
+  const merge: Dispatch = {
+    label: `attention ${shape}, merge`,
+    code: wgsl('attention.splits', 'attention.merge'),
+    constants: { HEADS: heads, CHUNKS: headDim / 8, THREADS: Math.max(32, powerOfTwo(headDim / 4)) },
+    bindings: ['scratch-read', out],
+    groups: (rows, positions) => (splits(rows, positions) === 1 ? [0, 0, 0] : [heads, rows, 1]),
+    weightBytes: 0,
+  };
+  let mostParts = 0;
+  for (let rows = 1; rows <= maxRows; rows++) {
+    mostParts = Math.max(mostParts, rows * heads * splits(rows, bindings.sizes.context));
+  }
+  return {
+    variant: { maxRows, dispatches: [rowsDispatch(true, whole), rowsDispatch(false, split), merge] },
+    scratchBytes: VECTOR_BYTES + mostParts * (headDim / 4 + 1) * VECTOR_BYTES,
+  };
+}
+
+function splitShape({ heads, kvHeads, headDim }: AttentionOp, { limits }: DeviceFacts): RowsShape {
+  const group = heads / kvHeads;
+  // A vector of four dimensions has an invocation at the end.
+  const threads = headDim > 512 ? 256 : 128;
+  const bytes = (taken: number) => taken * (headDim + 3 * threads) * F32_BYTES + threads * 2 * VECTOR_BYTES;
+  let most = Math.min(MAX_TAKEN, group);
+  while (most > 1 && bytes(most) > limits.maxComputeWorkgroupStorageSize) most--;
+  const parts = Math.ceil(group / most);
+  return { threads, taken: Math.ceil(group / parts), parts };
+}
+
+/** Maxima and sums for several heads at once: through subgroups where all have one size. */
+function reductionOf({ subgroups, subgroupMinSize: lanes, subgroupMaxSize }: DeviceFacts, threads: number) {
+  return subgroups && lanes === subgroupMaxSize && threads % lanes === 0
+    ? { code: wgsl('attention.reduce.subgroups'), constants: { THREADS: threads, LANES: lanes } }
+    : { code: wgsl('attention.reduce'), constants: { THREADS: threads } };
+}
+
+/** Tiles of queries and of keys in workgroup memory: the largest that fit. null where no tile fits, or no register. */
+function planTiles(op: AttentionOp, bindings: Bindings, facts: DeviceFacts): Variant | null {
+  const { heads, kvHeads, headDim } = op;
+  if (headDim > 256) return null;
+  const threads = 256;
+  const workgroupBytes = (queries: number, keys: number) =>
+    (queries * headDim + keys * (headDim / 2 + 1) + queries * (keys + 1 + 5) + threads) * F32_BYTES;
+  const sizes = [
+    [32, 32],
+    [16, 32],
+    [8, 32],
+    [8, 16],
+    [8, 8],
+  ];
+  const fitting = sizes.find(
+    ([queries, keys]) => workgroupBytes(queries, keys) <= facts.limits.maxComputeWorkgroupStorageSize,
+  );
+  if (!fitting) return null;
+  const [queries, keys] = fitting;
+  const { reads, out } = operands(op, bindings);
+  const dispatch: Dispatch = {
+    label: `attention ${heads}/${kvHeads} x ${headDim}, tiles of ${queries} x ${keys}`,
+    code: wgsl('attention', 'attention.tiles'),
+    constants: { ...constantsOf(op, bindings), QUERIES: queries, KEYS: keys },
+    bindings: ['step', ...reads, out],
+    groups: (rows) => [Math.ceil((rows * (heads / kvHeads)) / queries), kvHeads, 1],
+    weightBytes: 0,
+  };
+  return { maxRows: bindings.sizes.maxRows, dispatches: [dispatch] };
+}

@@ -1,0 +1,20 @@
+import { readFileSync } from 'node:fs';
+
+/** The same from src/ and from dist/, which have the same depth. */
+const FOLDER = new URL('../../../kernels/wgsl/', import.meta.url);
+
+const texts = new Map<string, string>();
+
+/** The text of kernels/wgsl/<name>.wgsl for each name, joined in their order. WGSL has no include: joining is all. */
+export function wgsl(...names: readonly string[]): string {
+  return names.map(fileText).join('\n');
+}
+
+function fileText(name: string): string {
+  let text = texts.get(name);
+  if (text === undefined) {
+    text = readFileSync(new URL(`${name}.wgsl`, FOLDER), 'utf8');
+    texts.set(name, text);
+  }
+  return text;
+}

@@ -1,0 +1,183 @@
+// What the webgpu backend promises beside its kernels: order, memory, errors that name their cause.
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Bindings, DeviceRange, HostMemory } from '../../src/backend/backend.js';
+import type { Op } from '../../src/backend/ops.js';
+import { StepBuffer } from '../../src/backend/step.js';
+import { createWebGpuBackend, type WebGpuBackend } from '../../src/backend/webgpu/webgpu.js';
+import { NtxError } from '../../src/errors.js';
+import { openTestDevice, SKIP_WEBGPU } from '../webgpu-device.js';
+
+const WIDTH = 64;
+const SIZES = { maxRows: 4, maxOutputs: 2, slots: 1, context: 16 };
+const NORM: Op = {
+  kind: 'rms-norm',
+  ...{ input: 'x', weight: 'weight', out: 'y', width: WIDTH, eps: 0, selectOutputs: false },
+};
+
+describe.skipIf(SKIP_WEBGPU)('webgpu', () => {
+  let backend: WebGpuBackend;
+
+  beforeEach(async () => {
+    backend = await openTestDevice();
+  });
+
+  afterEach(() => backend?.dispose());
+
+  function upload(values: ArrayLike<number>, label: string): DeviceRange {
+    const bytes = 4 * values.length;
+    const host = backend.allocateHost(bytes, `staging of ${label}`);
+    host.view(0, bytes).set(new Uint8Array(Float32Array.from(values).buffer));
+    const range = { memory: backend.allocateDevice(bytes, label), offset: 0, bytes };
+    backend.copy({ memory: host, offset: 0, bytes }, range);
+    host.free();
+    return range;
+  }
+
+  /** y = x / RMS(x): of rows of one value, its sign. */
+  function normBindings(x = upload(new Float32Array(4 * WIDTH).fill(3), 'the input')): Bindings {
+    const weight = {
+      type: 'F32',
+      rows: 1,
+      cols: WIDTH,
+      range: upload(new Float32Array(WIDTH).fill(2), 'the norm'),
+    } as const;
+    const y = upload(new Float32Array(4 * WIDTH), 'the output');
+    return { weights: new Map([['weight', weight]]), buffers: new Map(Object.entries({ x, y })), sizes: SIZES };
+  }
+
+  function step(rows: number): StepBuffer {
+    const buffer = new StepBuffer(SIZES.maxRows, SIZES.maxOutputs);
+    for (let r = 0; r < rows; r++) buffer.addRow(0, r, 0);
+    return buffer;
+  }
+
+  async function floats(range: DeviceRange): Promise<number[]> {
+    return [...new Float32Array(await backend.read(range))];
+  }
+
+  it('keeps the order of calls around a list that is still being compiled', async () => {
+    const bindings = normBindings();
+    const { x, y } = Object.fromEntries(bindings.buffers);
+    const list = backend.record([NORM], bindings);
+    backend.submit(list, step(1));
+    const host = backend.allocateHost(x.bytes, 'other values');
+    host.view(0, x.bytes).set(new Uint8Array(new Float32Array(4 * WIDTH).fill(-5).buffer));
+    backend.copy({ memory: host, offset: 0, bytes: x.bytes }, x);
+    backend.submit(list, step(4));
+    const first = await floats(y);
+    expect(new Set(first)).toEqual(new Set([-2]));
+    await list.ready?.();
+    expect(await floats(x)).toEqual(new Array(4 * WIDTH).fill(-5));
+  });
+
+  it('reports how many kernels are compiled', async () => {
+    const list = backend.record([NORM], normBindings());
+    const counts: [number, number][] = [];
+    await list.ready?.((compiled, total) => counts.push([compiled, total]));
+    expect(counts.at(-1)![0]).toBe(counts.at(-1)![1]);
+    expect(counts.at(-1)![0]).toBeGreaterThan(0);
+  });
+
+  it('ends views with a copy, and gives new ones after map()', async () => {
+    const host: HostMemory = backend.allocateHost(16, 'staging');
+    const range = { memory: backend.allocateDevice(16, 'target'), offset: 0, bytes: 16 };
+    const view = host.view(0, 16);
+    for (const value of [7, 9]) {
+      host.view(0, 16).fill(value);
+      backend.copy({ memory: host, offset: 0, bytes: 16 }, range);
+      expect(() => host.view(0, 16)).toThrow('before map()');
+      await host.map?.();
+      expect([...new Uint8Array(await backend.read(range))]).toEqual(new Array(16).fill(value));
+    }
+    expect(view.length).toBe(0);
+  });
+
+  it('reads ranges that are no whole words', async () => {
+    const range = upload([1, 2, 3], 'values');
+    const bytes = new Uint8Array(await backend.read({ ...range, offset: 3, bytes: 6 }));
+    expect([...bytes]).toEqual([...new Uint8Array(Float32Array.of(1, 2, 3).buffer).subarray(3, 9)]);
+    expect((await backend.read({ ...range, bytes: 0 })).byteLength).toBe(0);
+  });
+
+  it('names the memory that went missing, and stays failed', async () => {
+    const bindings = normBindings();
+    const list = backend.record([NORM], bindings);
+    await list.ready?.();
+    bindings.buffers.get('x')!.memory.free();
+    const failure = backend.wait(backend.submit(list, step(1))).then(
+      () => null,
+      (error: unknown) => error,
+    );
+    expect(await failure).toBeInstanceOf(NtxError);
+    expect(((await failure) as NtxError).message).toContain('the input');
+    expect(() => backend.allocateDevice(16, 'more')).toThrow('the input');
+    await expect(backend.read(bindings.buffers.get('y')!)).rejects.toThrow('the input');
+  });
+
+  it('refuses what the device cannot hold or bind, naming it', () => {
+    const { maxBufferSize, maxStorageBufferBindingSize } = backend.facts.limits;
+    expect(() => backend.allocateDevice(maxBufferSize + 1, 'too much')).toThrow(
+      expect.objectContaining({ code: 'no-memory', message: expect.stringContaining('too much') }),
+    );
+    const bytes = maxStorageBufferBindingSize + 256;
+    const x = { memory: backend.allocateDevice(bytes, 'a long input'), offset: 0, bytes };
+    expect(() => backend.record([NORM], normBindings(x))).toThrow(
+      expect.objectContaining({
+        code: 'unsupported',
+        message: expect.stringMatching(/op 0 \(rms-norm\): a long input/),
+      }),
+    );
+  });
+
+  it('refuses memory and lists that are not its own, or no more', async () => {
+    const bindings = normBindings();
+    const list = backend.record([NORM], bindings);
+    await list.ready?.();
+    list.dispose();
+    expect(() => backend.submit(list, step(1))).toThrow('disposed');
+    const other = { bytes: 16, label: 'foreign', free: () => {} };
+    await expect(backend.read({ memory: other, offset: 0, bytes: 16 })).rejects.toThrow('foreign');
+  });
+
+  it('times every kernel of a pass', async () => {
+    const bindings = normBindings();
+    const timings = await backend.profile(backend.record([NORM, NORM], bindings), step(3));
+    expect(timings.map(({ op, label }) => [op, label])).toEqual([
+      [0, `rms-norm ${WIDTH}`],
+      [1, `rms-norm ${WIDTH}`],
+    ]);
+    expect(timings.every(({ seconds }) => seconds >= 0 && seconds < 1)).toBe(true);
+    expect((await floats(bindings.buffers.get('y')!)).slice(0, 3 * WIDTH)).toEqual(new Array(3 * WIDTH).fill(2));
+  });
+
+  it('does not grow over many passes', async () => {
+    const bindings = normBindings();
+    const list = backend.record([NORM], bindings);
+    const passes = async (count: number) => {
+      for (let i = 0; i < count; i++) {
+        backend.submit(list, step(1 + (i % 4)));
+        await backend.read({ ...bindings.buffers.get('y')!, bytes: 16 });
+      }
+      return process.memoryUsage.rss();
+    };
+    // The pools of driver and collector take some thousand passes to find their size.
+    const before = await passes(10_000);
+    expect((await passes(10_000)) - before).toBeLessThan(32 << 20);
+  });
+
+  it('frees everything once, after the pass that runs, and takes nothing afterwards', async () => {
+    const list = backend.record([NORM], normBindings());
+    backend.submit(list, step(4));
+    await Promise.all([backend.dispose(), backend.dispose()]);
+    expect(() => backend.allocateDevice(16, 'late')).toThrow('after dispose()');
+  });
+});
+
+describe.skipIf(SKIP_WEBGPU)('choosing an adapter', () => {
+  it('lists what there is when the wanted one is not', async () => {
+    await expect(createWebGpuBackend({ adapter: 'no such adapter' })).rejects.toMatchObject({
+      code: 'no-backend',
+      message: expect.stringMatching(/expected an adapter "no such adapter", found 0: .+/),
+    });
+  });
+});
