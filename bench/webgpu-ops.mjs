@@ -55,7 +55,7 @@ function printFacts({ device, facts }) {
 function checkKernels() {
   const root = fileURLToPath(new URL('..', import.meta.url));
   const vitest = `${root}node_modules/vitest/vitest.mjs`;
-  const args = [vitest, 'run', '--project', 'kernels', 'test/kernels/webgpu.test.ts', '--reporter=dot'];
+  const args = [vitest, 'run', '--project', 'webgpu', 'test/kernels/webgpu', '--reporter=dot'];
   const { status } = spawnSync(process.execPath, args, {
     cwd: root,
     stdio: 'inherit',

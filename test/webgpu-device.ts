@@ -1,4 +1,5 @@
 // The WebGPU device of the tests.
+import type { AdapterOptions } from '../src/backend/webgpu/adapter.js';
 import { createWebGpuBackend, type WebGpuBackend } from '../src/backend/webgpu/webgpu.js';
 import { NtxError } from '../src/errors.js';
 
@@ -9,7 +10,7 @@ if (SKIP_WEBGPU) console.warn('WebGPU tests skipped: NTX_TEST_SKIP_WEBGPU=1 is s
 export const TEST_ADAPTER = process.env.NTX_TEST_ADAPTER ?? '0';
 
 /** Fails, with what to do, where there is no device: silence would look like success. */
-export async function openTestDevice(options: { portable?: boolean } = {}): Promise<WebGpuBackend> {
+export async function openTestDevice(options: AdapterOptions = {}): Promise<WebGpuBackend> {
   try {
     return await createWebGpuBackend({ adapter: TEST_ADAPTER, ...options });
   } catch (error) {

@@ -1,33 +1,3 @@
-// The webgpu backend against the reference: every case, with all that the adapter has and with what every device has.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { WebGpuBackend } from '../../src/backend/webgpu/webgpu.js';
-import { openTestDevice, SKIP_WEBGPU } from '../webgpu-device.js';
-import { KERNEL_CASES } from './cases.js';
-import { differences, expectedOf, runSetup } from './harness.js';
-import type { Precision } from './tolerance.js';
-import { isQuant } from './weights.js';
+import { testKernels } from './webgpu-cases.js';
 
-/** With packed products of 8 bits the tiles round activations, in blocks of 32; every other kernel takes them as they are. */
-const precisionOf = (backend: WebGpuBackend): Precision => ({
-  activationBlock: (type) => (backend.facts.packedDot && isQuant(type) ? 32 : 0),
-});
-
-const CONFIGURATIONS = [
-  ['all that the adapter has', {}],
-  ['what every WebGPU device has', { portable: true }],
-] as const;
-
-describe.skipIf(SKIP_WEBGPU).each(CONFIGURATIONS)('webgpu with %s', (_, options) => {
-  let backend: WebGpuBackend;
-
-  beforeAll(async () => {
-    backend = await openTestDevice(options);
-  });
-
-  afterAll(() => backend?.dispose());
-
-  it.each(KERNEL_CASES.map((kernelCase) => [kernelCase.name, kernelCase] as const))('%s', async (_name, kernelCase) => {
-    const expected = await expectedOf(kernelCase, precisionOf(backend));
-    expect(differences(await runSetup(backend, expected.setup), expected)).toEqual([]);
-  });
-});
+testKernels('webgpu with all that the adapter has', {});

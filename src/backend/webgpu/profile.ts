@@ -36,9 +36,9 @@ export async function timePass(owner: Owner, readBack: ReadBack, program: Progra
       pass.end();
     }
     encoder.resolveQuerySet(querySet, 0, 2 * count, resolved, 0);
-    const fetch = readBack.encode(encoder, resolved, 0, bytes);
+    const answer = readBack.encode(encoder, { buffer: resolved, offset: 0, bytes });
     device.queue.submit([encoder.finish()]);
-    const stamps = new BigUint64Array(await fetch());
+    const stamps = new BigUint64Array(await answer.fetch());
     for (let i = 0; i < count; i++) {
       const { op, dispatch } = program.compiled[first + i];
       const seconds = Number(stamps[2 * i + 1] - stamps[2 * i]) / 1e9;

@@ -5,6 +5,22 @@ const MAP_MODE_READ = 0x1;
 /** Fits the candidates of 31 outputs; larger buffers are made as they are needed and kept as well. */
 const SMALLEST = 64 << 10;
 
+/** Whole words of a buffer. */
+export interface WordRange {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** A copy to the host that has been encoded. */
+export interface Answer {
+  readonly range: WordRange;
+  /** The bytes, when the commands with the copy have been submitted and run. Once. */
+  fetch(): Promise<ArrayBuffer>;
+  /** Instead of fetch(): nobody wants them. */
+  drop(): void;
+}
+
 /** MAP_READ buffers for results on their way to the host. A few exist, for the largest read and for reads at a time. */
 export class ReadBack {
   readonly #idle: GPUBuffer[] = [];
@@ -14,11 +30,11 @@ export class ReadBack {
     private readonly health: Health,
   ) {}
 
-  /** Encodes the copy of whole words. `fetch`, after the encoder was submitted, gives the bytes. */
-  encode(encoder: GPUCommandEncoder, from: GPUBuffer, offset: number, bytes: number): () => Promise<ArrayBuffer> {
+  encode(encoder: GPUCommandEncoder, range: WordRange): Answer {
+    const { buffer, offset, bytes } = range;
     const staging = this.#take(bytes);
-    encoder.copyBufferToBuffer(from, offset, staging, 0, bytes);
-    return async () => {
+    encoder.copyBufferToBuffer(buffer, offset, staging, 0, bytes);
+    const fetch = async () => {
       try {
         await staging.mapAsync(MAP_MODE_READ, 0, bytes);
         this.health.check();
@@ -31,6 +47,7 @@ export class ReadBack {
         throw this.health.explain(error, 'read');
       }
     };
+    return { range, fetch, drop: () => this.#idle.push(staging) };
   }
 
   #take(bytes: number): GPUBuffer {

@@ -17,6 +17,7 @@ import { checkStep } from '../check-step.js';
 import type { Op } from '../ops.js';
 import { StepBuffer } from '../step.js';
 import { type AdapterOptions, type OpenedDevice, openDevice } from './adapter.js';
+import { Ahead } from './ahead.js';
 import { closeGpu } from './binding.js';
 import { Health } from './health.js';
 import type { DeviceFacts } from './kernel.js';
@@ -39,6 +40,7 @@ export class WebGpuBackend implements Backend {
   readonly #owner: Owner;
   readonly #recorder: Recorder;
   readonly #readBack: ReadBack;
+  readonly #ahead: Ahead;
   readonly #memories = new Set<DeviceMemory>();
   /** Commands that the queue has not got yet: a read in the same turn joins them. */
   #encoder: GPUCommandEncoder | null = null;
@@ -68,6 +70,7 @@ export class WebGpuBackend implements Backend {
     };
     this.#recorder = new Recorder(this.#owner, facts);
     this.#readBack = new ReadBack(device, this.#health);
+    this.#ahead = new Ahead(device, this.#readBack);
   }
 
   allocateDevice(bytes: number, label: string): GpuMemory {
@@ -126,9 +129,12 @@ export class WebGpuBackend implements Backend {
     const start = Math.floor(range.offset / 4) * 4;
     const end = Math.ceil((range.offset + range.bytes) / 4) * 4;
     if (end === start) return new ArrayBuffer(0);
-    const fetch = this.#readBack.encode(this.#commands(), buffer, start, end - start);
+    const wordRange = { buffer, offset: start, bytes: end - start };
+    const answer = this.#ahead.answer(wordRange) ?? this.#readBack.encode(this.#commands(), wordRange);
     this.#flush();
-    const words = await fetch();
+    const fetched = answer.fetch();
+    this.#ahead.prepare(wordRange);
+    const words = await fetched;
     const skipped = range.offset - start;
     return words.byteLength === range.bytes ? words : words.slice(skipped, skipped + range.bytes);
   }
@@ -168,9 +174,16 @@ export class WebGpuBackend implements Backend {
   #encodePass(list: GpuList, step: StepBuffer): void {
     // What is uploaded now comes before everything that the queue has not got.
     this.#flush();
-    list.upload(this.#opened.device.queue, step);
+    const { queue } = this.#opened.device;
+    list.upload(queue, step);
+    const program = list.program(step);
+    const prepared = this.#ahead.take(list, program);
+    if (prepared) {
+      queue.submit([prepared]);
+      return;
+    }
     const pass = this.#commands().beginComputePass();
-    list.encode(pass, list.program(step));
+    list.encode(pass, program);
     pass.end();
   }
 

@@ -1,0 +1,65 @@
+import type { GpuList, Program } from './list.js';
+import type { Answer, ReadBack, WordRange } from './read-back.js';
+
+/** A pass and the read behind it, encoded before it is known whether they will be wanted. */
+interface Prepared {
+  readonly program: Program;
+  readonly commands: GPUCommandBuffer;
+  readonly answer: Answer;
+}
+
+/**
+ * Encoding a pass takes the main thread a millisecond for some hundred dispatches, and does not depend on the tokens: only
+ * the step buffer does. While sequences decode, one pass is like the one before, so the next one is encoded while the GPU
+ * runs this one.
+ */
+export class Ahead {
+  #prepared: Prepared | null = null;
+  /** The read of the prepared pass that was submitted last. */
+  #answer: Answer | null = null;
+  /** The pass before, and whether it was like the one before it. */
+  #last: { readonly list: GpuList; readonly program: Program } | null = null;
+  #repeats = false;
+
+  constructor(
+    private readonly device: GPUDevice,
+    private readonly readBack: ReadBack,
+  ) {}
+
+  /** The commands of this pass, if they have been prepared. Called for every pass. */
+  take(list: GpuList, program: Program): GPUCommandBuffer | null {
+    this.#answer?.drop();
+    this.#answer = null;
+    this.#repeats = this.#last?.program === program;
+    this.#last = { list, program };
+    if (this.#prepared?.program !== program) return null;
+    const { commands, answer } = this.#prepared;
+    this.#prepared = null;
+    this.#answer = answer;
+    return commands;
+  }
+
+  /** The answer to a read, if it came with the last pass. */
+  answer({ buffer, offset, bytes }: WordRange): Answer | null {
+    const answer = this.#answer;
+    if (!answer) return null;
+    const { range } = answer;
+    if (range.buffer !== buffer || range.offset !== offset || range.bytes !== bytes) return null;
+    this.#answer = null;
+    return answer;
+  }
+
+  /** To be called when the read behind a pass is on its way. */
+  prepare(range: WordRange): void {
+    if (!this.#repeats || !this.#last || this.#last.list.disposed) return;
+    const { list, program } = this.#last;
+    if (this.#prepared?.program === program) return;
+    this.#prepared?.answer.drop();
+    const encoder = this.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    list.encode(pass, program);
+    pass.end();
+    const answer = this.readBack.encode(encoder, range);
+    this.#prepared = { program, commands: encoder.finish(), answer };
+  }
+}

@@ -1,0 +1,32 @@
+// The webgpu backend against the reference, every case. A configuration a file: each compiles all kernels, which software
+// devices take minutes for.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AdapterOptions } from '../../src/backend/webgpu/adapter.js';
+import type { WebGpuBackend } from '../../src/backend/webgpu/webgpu.js';
+import { openTestDevice, SKIP_WEBGPU } from '../webgpu-device.js';
+import { KERNEL_CASES } from './cases.js';
+import { differences, expectedOf, runSetup } from './harness.js';
+import type { Precision } from './tolerance.js';
+import { isQuant } from './weights.js';
+
+/** With packed products of 8 bits, tiles round activations in blocks of 32; every other kernel takes them as they are. */
+const precisionOf = (backend: WebGpuBackend): Precision => ({
+  activationBlock: (type) => (backend.facts.packedDot && isQuant(type) ? 32 : 0),
+});
+
+export function testKernels(name: string, options: AdapterOptions): void {
+  describe.skipIf(SKIP_WEBGPU)(name, () => {
+    let backend: WebGpuBackend;
+
+    beforeAll(async () => {
+      backend = await openTestDevice(options);
+    });
+
+    afterAll(() => backend?.dispose());
+
+    it.each(KERNEL_CASES.map((kernelCase) => [kernelCase.name, kernelCase] as const))('%s', async (_, kernelCase) => {
+      const expected = await expectedOf(kernelCase, precisionOf(backend));
+      expect(differences(await runSetup(backend, expected.setup), expected)).toEqual([]);
+    });
+  });
+}
