@@ -1,10 +1,10 @@
 // How far are the logits from llama.cpp's golden ones, and how far from each other are our own kernels, which differ only
 // in the order of their sums?
 //
-//   node bench/golden.mjs GOLDEN_FOLDER MODELS_FOLDER [model...]
+//   node bench/golden.mjs GOLDEN_FOLDER MODELS_FOLDER [model...] [--reference] [--cuda]
 //
-// For every model with a golden file: each kernel set of this processor, and the reference with --reference, against the
-// golden logits (first row of figures), then against the first kernel set.
+// For every model with a golden file: each kernel set of this processor, and other backends with --reference and --cuda,
+// against the golden logits (first row of figures), then against the first kernel set.
 import { readdirSync, readFileSync } from 'node:fs';
 import { cpuVariants, useCpuVariant } from '../dist/backend/cpu/cpu.js';
 import { loadModel } from '../dist/index.js';
@@ -12,7 +12,7 @@ import { loadModel } from '../dist/index.js';
 const args = process.argv.slice(2).filter((arg) => !arg.startsWith('--'));
 const [goldenFolder, modelsFolder, ...chosen] = args;
 if (!modelsFolder) {
-  console.error('usage: node bench/golden.mjs GOLDEN_FOLDER MODELS_FOLDER [model...] [--reference]');
+  console.error('usage: node bench/golden.mjs GOLDEN_FOLDER MODELS_FOLDER [model...] [--reference] [--cuda]');
   process.exit(2);
 }
 
@@ -50,9 +50,11 @@ for (const name of models) {
   const bound = /f16|f32/.test(name) ? 0.05 : 0.25;
   const path = `${modelsFolder}/${name}.gguf`;
   let first = null;
-  for (const kernels of [...cpuVariants(), ...(process.argv.includes('--reference') ? ['reference'] : [])]) {
-    if (kernels !== 'reference') useCpuVariant(kernels);
-    const logits = await logitsOf(path, goldens, kernels === 'reference' ? 'reference' : 'cpu');
+  const others = ['reference', 'cuda'].filter((backend) => process.argv.includes(`--${backend}`));
+  for (const kernels of [...cpuVariants(), ...others]) {
+    const isOther = others.includes(kernels);
+    if (!isOther) useCpuVariant(kernels);
+    const logits = await logitsOf(path, goldens, isOther ? kernels : 'cpu');
     console.log(`${name}  ${kernels} - llama.cpp:  ${difference(logits, golden, bound)}`);
     if (first) console.log(`${name}  ${kernels} - ${first.kernels}:  ${difference(logits, first.logits, bound)}`);
     first ??= { kernels, logits };

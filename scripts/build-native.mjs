@@ -3,10 +3,14 @@
 // installed, else with the compiler alone. Nothing is downloaded. Runs as npm's install script, so it is quiet, does
 // nothing when nothing changed, and a machine without a compiler gets one sentence and exit status 0.
 //
-//   node scripts/build-native.mjs [--direct] [--force] [addon...]
+// Addons with CUDA kernels are built for the devices that are here, where nvcc is too; with --architectures for those that it
+// names ("90,120", or "all" of native/flags.json), wherever nvcc is, and warnings are errors then.
+//
+//   node scripts/build-native.mjs [--direct] [--force] [--architectures=LIST] [addon...]
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildWithCmake, findCmake } from './native/cmake.mjs';
+import { allArchitectures, cudaJob } from './native/cuda.mjs';
 import { buildDirect } from './native/direct.mjs';
 import { findCompiler, findHeaders, root } from './native/environment.mjs';
 import { inputsHash, isBuilt, isCurrent, publish, withLock } from './native/state.mjs';
@@ -15,11 +19,16 @@ const COMPILER_ADVICE = 'install one (Debian: apt-get install g++ make) and run 
 
 class BuildError extends Error {}
 
-async function buildAddon(name, table, { direct, force }) {
+async function buildAddon(name, table, { direct, force, architectures }) {
   const addon = table.addons[name];
   if (addon === undefined) throw new BuildError(`there is no addon "${name}" in native/flags.json`);
   if (addon.platform !== process.platform) {
     return `${name} is not built: it is for ${addon.platform}, this is ${process.platform}; ${addon.without}`;
+  }
+  const cuda = addon.cuda ? await cudaJob(table, architectures) : null;
+  if (typeof cuda === 'string') {
+    if (architectures) throw new BuildError(`${name} is not built: ${cuda}`);
+    return isBuilt(name) ? `${name} is left as it is: ${cuda}` : `${name} is not built: ${cuda}; ${addon.without}`;
   }
   const compiler = await findCompiler();
   if (compiler === null && isBuilt(name)) return `${name} is left as it is: no C++ compiler was found`;
@@ -29,12 +38,17 @@ async function buildAddon(name, table, { direct, force }) {
   const cmake = direct ? null : await findCmake();
   const headers = findHeaders();
   const way = cmake === null ? 'direct' : cmake.version;
-  const hash = inputsHash(name, addon, [compiler.version, headers.version, way, process.arch]);
-  if (!force && isCurrent(name, hash)) return `${name} is up to date`;
+  const tools = [compiler.version, headers.version, way, process.arch, ...(cuda ? [cuda.nvcc.version] : [])];
+  const hash = inputsHash(name, addon, [...tools, cuda?.architectures]);
+  // What was built for all architectures serves the devices here as well.
+  const isEnough = () =>
+    isCurrent(name, hash) ||
+    (cuda && isCurrent(name, inputsHash(name, addon, [...tools, allArchitectures(table.cuda)])));
+  if (!force && isEnough()) return `${name} is up to date`;
   return withLock(async () => {
-    if (!force && isCurrent(name, hash)) return `${name} is up to date`;
+    if (!force && isEnough()) return `${name} is up to date`;
     const started = performance.now();
-    const job = { name, addon, table, compiler, headers: headers.folders };
+    const job = { name, addon, table, compiler, headers: headers.folders, cuda };
     const built = await (cmake === null ? buildDirect(job) : buildWithCmake(job));
     if (built.failed) {
       process.stderr.write(`${built.output}\n`);
@@ -47,9 +61,19 @@ async function buildAddon(name, table, { direct, force }) {
   });
 }
 
+function architecturesOf(list) {
+  if (list === 'all') return allArchitectures(table.cuda);
+  return list.split(',').map((each) => `${each}-real`);
+}
+
 const args = process.argv.slice(2);
-const options = { direct: args.includes('--direct'), force: args.includes('--force') };
 const table = JSON.parse(readFileSync(join(root, 'native/flags.json'), 'utf8'));
+const list = args.find((arg) => arg.startsWith('--architectures='))?.split('=')[1];
+const options = {
+  direct: args.includes('--direct'),
+  force: args.includes('--force'),
+  architectures: list === undefined ? null : architecturesOf(list),
+};
 const named = args.filter((arg) => !arg.startsWith('--'));
 try {
   for (const name of named.length > 0 ? named : Object.keys(table.addons)) {

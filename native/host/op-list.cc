@@ -1,20 +1,13 @@
 #include "op-list.h"
 
 #include <algorithm>
-#include <stdexcept>
-#include <string>
 #include <utility>
 
-#include "op-decoder.h"
+#include "../op-decoder.h"
 
 namespace ntx {
 
 namespace {
-
-[[noreturn]] void refuse(const char* what, size_t index, const char* field, uint32_t value, uint64_t limit) {
-  throw std::invalid_argument(std::string("step buffer: ") + what + " " + std::to_string(index) + " has " + field +
-                              " " + std::to_string(value) + ", expected less than " + std::to_string(limit));
-}
 
 void set_scratch(RecordedOp& op, uint8_t* scratch) {
   switch (op.kind) {
@@ -26,6 +19,23 @@ void set_scratch(RecordedOp& op, uint8_t* scratch) {
     case OpKind::rms_norm:
     case OpKind::rope_kv_write: return;
   }
+}
+
+size_t scratch_bytes(const RecordedOp& op, const StepLimits& limits, unsigned workers) {
+  switch (op.kind) {
+    case OpKind::matmul: {
+      const uint32_t rows = op.matmul.outputs ? std::max(1u, limits.outputs) : limits.rows;
+      return matmul_scratch_bytes(op.matmul.part[0].weight.cols, rows, workers);
+    }
+    case OpKind::gated_matmul: return matmul_scratch_bytes(op.gated_matmul.gate.cols, limits.rows, workers);
+    case OpKind::attention:
+      return attention_scratch_bytes(op.attention.heads, op.attention.head_dim, limits.context, limits.rows, workers);
+    case OpKind::top_k: return top_k_scratch_bytes(op.top_k.width, op.top_k.k, workers);
+    case OpKind::embed:
+    case OpKind::rms_norm:
+    case OpKind::rope_kv_write: return 0;
+  }
+  return 0;
 }
 
 void run_op(Worker& worker, const RecordedOp& op, const Step& step) {
@@ -43,39 +53,22 @@ void run_op(Worker& worker, const RecordedOp& op, const Step& step) {
 }  // namespace
 
 CheckedStep::CheckedStep(std::span<const uint32_t> words, const StepLimits& limits) {
-  constexpr size_t kHeader = sizeof(StepHeader) / 4, kRow = sizeof(StepRow) / 4, kOutput = sizeof(StepOutput) / 4;
-  if (words.size() != kHeader + size_t{limits.rows} * kRow + size_t{limits.outputs} * kOutput) {
-    throw std::invalid_argument("step buffer: " + std::to_string(words.size()) + " words do not match " +
-                                std::to_string(limits.rows) + " rows and " + std::to_string(limits.outputs) +
-                                " outputs");
-  }
-  header_ = {words[0], words[1], 0, 0};
-  if (header_.rows > limits.rows) refuse("header", 0, "rows", header_.rows, uint64_t{limits.rows} + 1);
-  if (header_.outputs > limits.outputs) refuse("header", 0, "outputs", header_.outputs, uint64_t{limits.outputs} + 1);
-  const auto* row = reinterpret_cast<const StepRow*>(words.data() + kHeader);
-  const auto* output = reinterpret_cast<const StepOutput*>(words.data() + kHeader + size_t{limits.rows} * kRow);
-  rows_.assign(row, row + header_.rows);
-  outputs_.assign(output, output + header_.outputs);
-  for (size_t i = 0; i < rows_.size(); ++i) {
-    if (rows_[i].token >= limits.tokens) refuse("row", i, "token", rows_[i].token, limits.tokens);
-    if (rows_[i].position >= limits.context) refuse("row", i, "position", rows_[i].position, limits.context);
-    if (rows_[i].slot >= limits.slots) refuse("row", i, "slot", rows_[i].slot, limits.slots);
-  }
-  for (size_t i = 0; i < outputs_.size(); ++i) {
-    const StepOutput& wanted = outputs_[i];
-    if (wanted.row >= header_.rows) refuse("output", i, "row", wanted.row, header_.rows);
-    if (wanted.target != kNone && wanted.target >= limits.targets) {
-      refuse("output", i, "target", wanted.target, limits.targets);
-    }
-  }
+  const StepParts parts = check_step(words, limits);
+  header_ = {parts.header.rows, parts.header.outputs, 0, 0};
+  rows_.assign(parts.rows.begin(), parts.rows.end());
+  outputs_.assign(parts.outputs.begin(), parts.outputs.end());
 }
 
 OpList::OpList(std::span<const uint8_t> bytes, Memories memories, unsigned workers)
     : memories_(std::move(memories)), workers_(workers) {
-  OpDecoder decoder(bytes, memories_, workers);
+  std::vector<MemoryBytes> ranges;
+  for (const auto& memory : memories_) ranges.push_back({memory->data(), memory->bytes()});
+  OpDecoder decoder(bytes, std::move(ranges));
   ops_ = decoder.decode();
   limits_ = decoder.limits();
-  scratch_ = std::make_unique<Mapping>(decoder.scratch_bytes());
+  size_t scratch = 0;
+  for (const RecordedOp& op : ops_) scratch = std::max(scratch, scratch_bytes(op, limits_, workers));
+  scratch_ = std::make_unique<Mapping>(scratch);
   for (RecordedOp& op : ops_) set_scratch(op, scratch_->data());
 }
 

@@ -6,30 +6,11 @@
 #include <span>
 #include <vector>
 
+#include "../step-limits.h"
 #include "kernels/kernels.h"
 #include "mapping.h"
 
 namespace ntx {
-
-struct RecordedOp {
-  OpKind kind;
-  union {
-    Embed embed;
-    RmsNorm rms_norm;
-    Matmul matmul;
-    GatedMatmul gated_matmul;
-    RopeKvWrite rope_kv_write;
-    Attention attention;
-    TopK top_k;
-  };
-};
-
-/// Bounds of the step buffers that a list may be replayed with.
-struct StepLimits {
-  uint32_t rows, outputs, slots, context;
-  uint32_t tokens = kNone;   // rows of the smallest embedding table
-  uint32_t targets = kNone;  // width of the narrowest top-k
-};
 
 /// A pass's step buffer, copied and checked.
 class CheckedStep {

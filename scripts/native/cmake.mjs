@@ -18,13 +18,24 @@ export async function findCmake() {
   return null;
 }
 
+function cudaOptions({ nvcc, architectures, strict }) {
+  const values = {
+    CMAKE_CUDA_COMPILER: nvcc.command,
+    NTX_CUDA_ARCHITECTURES: architectures.join(';'),
+    NTX_CUDA_STRICT: strict ? 'ON' : 'OFF',
+    NTX_NODE: process.execPath,
+  };
+  return Object.entries(values).map(([name, value]) => `--CD${name}=${value}`);
+}
+
 /** Configures and builds one addon; a failure of an old build folder (a moved checkout, another compiler) gets a fresh one. */
-export async function buildWithCmake({ name, compiler }) {
-  const folder = join(root, 'build/cmake');
+export async function buildWithCmake({ name, compiler, cuda }) {
+  const folder = join(root, cuda ? 'build/cmake-cuda' : 'build/cmake');
   const run = (command) =>
     runProgram(process.execPath, [
       ...[cmakeJsProgram, command, '--directory', root, '--out', folder, '--target', name, '--log-level', 'error'],
       ...['--parallel', String(availableParallelism()), `--CDCMAKE_CXX_COMPILER=${compiler.command}`],
+      ...(cuda ? cudaOptions(cuda) : []),
     ]);
   let configured = await run('configure');
   if (configured.status !== 0) {

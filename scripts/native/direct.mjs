@@ -3,11 +3,15 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
+import { codeFlags } from './cuda.mjs';
 import { root, runProgram } from './environment.mjs';
 import { filesUnder } from './state.mjs';
 
+const ptxasLog = join(root, 'scripts/native/ptxas-log.mjs');
+
 /** The flags of a source by its name, or null when it is for another architecture. */
-function flagsOf(source, table) {
+function flagsOf(source, table, cuda) {
+  if (source.endsWith('.cu')) return [...cuda.flags, ...codeFlags(cuda.architectures)];
   const suffix = /\.([a-z0-9]+)\.cc$/.exec(source)?.[1];
   if (suffix === undefined) return table.common;
   const rule = table.suffixes[suffix];
@@ -15,15 +19,23 @@ function flagsOf(source, table) {
   return rule.arch === process.arch ? [...table.common, ...rule.flags] : null;
 }
 
+/** The command line in front of a source's flags, and what is defined for it. */
+function compilerOf(source, { compiler, cuda }) {
+  if (source.endsWith('.cu')) return [process.execPath, ptxasLog, cuda.nvcc.command];
+  return [compiler.command, ...(cuda ? [`-DNTX_CUDA_ARCHITECTURES="${cuda.architectures.join(',')}"`] : [])];
+}
+
 // An object's name carries the hash of all that made it, so an existing one is never stale.
 async function compile(source, flags, job, headersHash) {
   const text = readFileSync(join(root, source));
-  const hash = createHash('sha256').update(JSON.stringify([flags, job.compiler, headersHash]));
-  const stem = relative(job.addon.folder, source).replaceAll('/', '-');
+  const [command, ...before] = compilerOf(source, job);
+  const hash = createHash('sha256').update(JSON.stringify([flags, before, job.compiler, job.cuda?.nvcc, headersHash]));
+  const stem = source.slice('native/'.length).replaceAll('/', '-');
   const object = join(job.folder, `${stem}.${hash.update(text).digest('hex').slice(0, 16)}.o`);
   if (existsSync(object)) return { object, failed: false, output: '' };
   const includes = job.headers.flatMap((folder) => ['-isystem', folder]);
-  const { status, output } = await runProgram(job.compiler.command, [
+  const { status, output } = await runProgram(command, [
+    ...before,
     ...flags,
     ...includes,
     '-c',
@@ -32,6 +44,7 @@ async function compile(source, flags, job, headersHash) {
     `${object}.part`,
   ]);
   if (status === 0) renameSync(`${object}.part`, object);
+  if (status === 0 && source.endsWith('.cu')) renameSync(`${object}.part.ptxas`, `${object}.ptxas`);
   return { object, failed: status !== 0, output };
 }
 
@@ -52,22 +65,27 @@ async function inParallel(items, limit, work) {
 function removeOtherObjects(folder, objects) {
   const kept = new Set(objects.map((object) => relative(folder, object)));
   for (const name of readdirSync(folder)) {
-    if (!kept.has(name)) rmSync(join(folder, name));
+    if (!kept.has(name.replace(/\.ptxas$/, ''))) rmSync(join(folder, name));
   }
 }
 
-export async function buildDirect({ name, addon, table, compiler, headers }) {
+/** Sources of every addon lie in native/ itself. */
+function isShared(file) {
+  return file.split('/').length === 2;
+}
+
+export async function buildDirect({ name, addon, table, compiler, headers, cuda }) {
   const folder = join(root, 'build/direct', name);
   mkdirSync(folder, { recursive: true });
   const files = filesUnder('native');
   const hash = createHash('sha256').update(JSON.stringify(headers));
-  for (const file of files.filter((file) => file.endsWith('.h'))) hash.update(readFileSync(join(root, file)));
+  for (const file of files.filter((file) => /\.(h|cuh)$/.test(file))) hash.update(readFileSync(join(root, file)));
   const headersHash = hash.digest('hex');
   const sources = files
-    .filter((file) => file.startsWith(`${addon.folder}/`) && file.endsWith('.cc'))
-    .map((source) => ({ source, flags: flagsOf(source, table) }))
+    .filter((file) => /\.(cc|cu)$/.test(file) && (file.startsWith(`${addon.folder}/`) || isShared(file)))
+    .map((source) => ({ source, flags: flagsOf(source, table, cuda) }))
     .filter(({ flags }) => flags !== null);
-  const job = { addon, compiler, headers, folder };
+  const job = { compiler, headers: [...headers, ...(cuda ? [cuda.nvcc.include] : [])], folder, cuda };
   const compiled = await inParallel(sources, availableParallelism(), ({ source, flags }) =>
     compile(source, flags, job, headersHash),
   );
@@ -77,6 +95,7 @@ export async function buildDirect({ name, addon, table, compiler, headers }) {
   const objects = compiled.map((result) => result.object);
   removeOtherObjects(folder, objects);
   const file = join(folder, `${name}.node`);
-  const linked = await runProgram(compiler.command, [...objects, ...addon.link, '-o', file]);
+  const libraries = cuda ? [`-L${cuda.nvcc.library}`] : [];
+  const linked = await runProgram(compiler.command, [...objects, ...libraries, ...addon.link, '-o', file]);
   return { failed: linked.status !== 0, output: [...output, linked.output].filter(Boolean).join('\n'), file };
 }

@@ -2,6 +2,7 @@
 import { NtxError } from '../errors.js';
 import type { Backend } from './backend.js';
 import { createCpuBackend } from './cpu/cpu.js';
+import { createCudaBackend } from './cuda/cuda.js';
 import { BACKEND_NAMES, type BackendName } from './names.js';
 import { createReferenceBackend } from './reference/reference.js';
 import { mayHaveGpu } from './webgpu/adapter.js';
@@ -18,8 +19,8 @@ export interface BackendOptions {
 }
 
 /**
- * `auto` takes webgpu where there is a hardware adapter, else cpu where its addon was built, else reference. An adapter that
- * is asked for means webgpu. Throws NtxError('no-backend') with the reason.
+ * `auto` takes cuda where its addon was built and opens a device, else webgpu where there is a hardware adapter, else cpu where
+ * its addon was built, else reference. An adapter that is asked for means webgpu. Throws NtxError('no-backend') with the reason.
  */
 export async function createBackend(options: BackendOptions = {}): Promise<Backend> {
   const { backend: name = 'auto', threads, adapter } = options;
@@ -27,7 +28,14 @@ export async function createBackend(options: BackendOptions = {}): Promise<Backe
   switch (name) {
     case 'auto':
       if (adapter !== undefined) return createWebGpuBackend({ adapter });
-      return firstOf([...(mayHaveGpu() ? [() => createWebGpuBackend()] : []), cpu, createReferenceBackend]);
+      return firstOf([
+        createCudaBackend,
+        ...(mayHaveGpu() ? [() => createWebGpuBackend()] : []),
+        cpu,
+        createReferenceBackend,
+      ]);
+    case 'cuda':
+      return createCudaBackend();
     case 'webgpu':
       return createWebGpuBackend({ adapter });
     case 'cpu':

@@ -6,6 +6,15 @@ namespace ntx {
 namespace {
 
 template <class T>
+constexpr bool matches(Type type) {
+  return block_size(type).weights == T::kBlock && block_size(type).bytes == T::kBytes;
+}
+static_assert(matches<Q4_0>(Type::q4_0) && matches<Q4_1>(Type::q4_1) && matches<Q5_0>(Type::q5_0));
+static_assert(matches<Q5_1>(Type::q5_1) && matches<Q8_0>(Type::q8_0) && matches<Q2_K>(Type::q2_k));
+static_assert(matches<Q3_K>(Type::q3_k) && matches<Q4_K>(Type::q4_k) && matches<Q5_K>(Type::q5_k));
+static_assert(matches<Q6_K>(Type::q6_k));
+
+template <class T>
 void decode_blocks(const uint8_t* row, int64_t cols, float* out) {
   constexpr int subs = T::kBlock / T::kSub;
   uint8_t codes[T::kBlock];
@@ -25,25 +34,6 @@ void decode_halves(const uint8_t* row, int64_t cols, float* out) {
 }
 
 }  // namespace
-
-BlockSize block_size(Type type) {
-  switch (type) {
-    case Type::f32: return {1, 4};
-    case Type::f16:
-    case Type::bf16: return {1, 2};
-    case Type::q4_0: return {Q4_0::kBlock, Q4_0::kBytes};
-    case Type::q4_1: return {Q4_1::kBlock, Q4_1::kBytes};
-    case Type::q5_0: return {Q5_0::kBlock, Q5_0::kBytes};
-    case Type::q5_1: return {Q5_1::kBlock, Q5_1::kBytes};
-    case Type::q8_0: return {Q8_0::kBlock, Q8_0::kBytes};
-    case Type::q2_k: return {Q2_K::kBlock, Q2_K::kBytes};
-    case Type::q3_k: return {Q3_K::kBlock, Q3_K::kBytes};
-    case Type::q4_k: return {Q4_K::kBlock, Q4_K::kBytes};
-    case Type::q5_k: return {Q5_K::kBlock, Q5_K::kBytes};
-    case Type::q6_k: return {Q6_K::kBlock, Q6_K::kBytes};
-  }
-  return {0, 0};
-}
 
 void decode_row(Type type, const uint8_t* row, int64_t cols, float* out) {
   switch (type) {

@@ -7,9 +7,6 @@
 
 namespace ntx {
 
-/// The widest head that rope_kv_write takes; real ones have at most 576 values.
-constexpr int64_t kMaxHeadDim = 1024;
-
 /// Positions of one split of attention. Part of the result's definition: sums run over a split, then over the splits.
 constexpr int64_t kSplitPositions = 256;
 /// Queries (rows x heads that share a kv head) of one call of attend_split.

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-
-#include "kernels/vector-kernels.h"
+#include <stdexcept>
+#include <utility>
 
 namespace ntx {
 
@@ -37,8 +37,8 @@ const char* name_of(OpKind kind) {
 
 }  // namespace
 
-OpDecoder::OpDecoder(std::span<const uint8_t> bytes, const Memories& memories, unsigned workers)
-    : bytes_(bytes), memories_(memories), workers_(workers), where_("op list") {
+OpDecoder::OpDecoder(std::span<const uint8_t> bytes, std::vector<MemoryBytes> memories)
+    : bytes_(bytes), memories_(std::move(memories)), where_("op list") {
   require(bytes_.size() >= sizeof header_, "shorter than its header");
   std::memcpy(&header_, bytes_.data(), sizeof header_);
   require(header_.magic == kOpsMagic && header_.version == kOpsVersion, "not an op list of this version");
@@ -58,7 +58,7 @@ std::vector<RecordedOp> OpDecoder::decode() {
     const Range& range = ranges_[i];
     where_ = "range " + std::to_string(i);
     require(range.memory < memories_.size(), "names a memory that was not given");
-    const uint64_t size = memories_[range.memory]->bytes();
+    const uint64_t size = memories_[range.memory].bytes;
     require(range.offset <= size && range.bytes <= size - range.offset, "exceeds its memory");
   }
   at += ranges_.size() * sizeof(Range);
@@ -120,7 +120,6 @@ Matmul OpDecoder::decode(const MatmulOp& op) {
     result.part[i] = {matrix(part.weight, "weight"), optional_floats(part.bias_range, {part.weight.rows}, "bias"),
                       floats(part.out_range, {rows, part.weight.rows}, "out")};
   }
-  need_scratch(matmul_scratch_bytes(cols, std::max(1u, rows), workers_));
   return result;
 }
 
@@ -129,7 +128,6 @@ GatedMatmul OpDecoder::decode(const GatedMatmulOp& op) {
   require(op.gate.rows == op.up.rows && op.gate.cols == op.up.cols, "gate and up differ in shape");
   const GatedMatmul result{floats(op.in_range, {header_.max_rows, op.gate.cols}, "input"), matrix(op.gate, "gate"),
                            matrix(op.up, "up"), floats(op.out_range, {header_.max_rows, op.gate.rows}, "out"), nullptr};
-  need_scratch(matmul_scratch_bytes(op.gate.cols, header_.max_rows, workers_));
   return result;
 }
 
@@ -171,7 +169,6 @@ Attention OpDecoder::decode(const AttentionOp& op) {
                          op.window,
                          op.scale,
                          nullptr};
-  need_scratch(attention_scratch_bytes(op.heads, op.head_dim, header_.context, header_.max_rows, workers_));
   return result;
 }
 
@@ -180,7 +177,6 @@ TopK OpDecoder::decode(const TopKOp& op) {
   const uint64_t outputs = std::max(1u, header_.max_outputs);
   const float* in = floats(op.in_range, {outputs, op.width}, "input");
   uint8_t* out = resolve(op.out_range, product({outputs, sizeof(OutputHeader) + op.k * sizeof(Candidate)}), 4, "out");
-  need_scratch(top_k_scratch_bytes(op.width, op.k, workers_));
   limits_.targets = std::min(limits_.targets, op.width);
   return {in, out, op.width, op.k, nullptr};
 }
@@ -203,7 +199,7 @@ uint8_t* OpDecoder::resolve(uint32_t index, uint64_t bytes, uint64_t alignment, 
     refuse(std::string(what) + ": offset " + std::to_string(range.offset) + " is not a multiple of " +
            std::to_string(alignment));
   }
-  return memories_[range.memory]->data() + range.offset;
+  return memories_[range.memory].data + range.offset;
 }
 
 float* OpDecoder::floats(uint32_t range, std::initializer_list<uint64_t> shape, const char* what) const {
@@ -240,7 +236,5 @@ void OpDecoder::check_heads(uint32_t heads, uint32_t kv_heads, uint32_t head_dim
   require(heads > 0 && kv_heads > 0 && head_dim > 0, "its heads, kv heads or head width is 0");
   require(heads % kv_heads == 0, "its heads are not a multiple of its kv heads");
 }
-
-void OpDecoder::need_scratch(size_t bytes) { scratch_bytes_ = std::max(scratch_bytes_, bytes); }
 
 }  // namespace ntx

@@ -1,22 +1,32 @@
 // Checks one binary op list against its memories and resolves it. Everything that comes in is untrusted.
 #pragma once
 
+#include <cstddef>
+#include <initializer_list>
+#include <span>
 #include <string>
+#include <vector>
 
-#include "op-list.h"
+#include "recorded-op.h"
+#include "step-limits.h"
 
 namespace ntx {
 
+/// A memory that the list was recorded over, where the kernels find it.
+struct MemoryBytes {
+  uint8_t* data;
+  uint64_t bytes;
+};
+
 class OpDecoder {
  public:
-  OpDecoder(std::span<const uint8_t> bytes, const Memories& memories, unsigned workers);
+  OpDecoder(std::span<const uint8_t> bytes, std::vector<MemoryBytes> memories);
 
   /// The ops, without their scratch pointers. Throws std::invalid_argument.
   std::vector<RecordedOp> decode();
 
-  /// After decode(): what the ops ask of the steps, and the largest scratch that one of them needs.
+  /// After decode(): what the ops ask of the steps.
   const StepLimits& limits() const { return limits_; }
-  size_t scratch_bytes() const { return scratch_bytes_; }
 
  private:
   RecordedOp decode_op(const OpRecord& record);
@@ -37,16 +47,13 @@ class OpDecoder {
   Matrix matrix(const WeightRef& weight, const char* what) const;
   bool flag(uint32_t word, const char* what) const;
   void check_heads(uint32_t heads, uint32_t kv_heads, uint32_t head_dim) const;
-  void need_scratch(size_t bytes);
 
   std::span<const uint8_t> bytes_;
-  const Memories& memories_;
-  const unsigned workers_;
+  const std::vector<MemoryBytes> memories_;
   Header header_{};
   std::vector<Range> ranges_;
   std::string where_;  // "op 12 (attention)"
   StepLimits limits_{};
-  size_t scratch_bytes_ = 0;
 };
 
 }  // namespace ntx

@@ -1,0 +1,67 @@
+// How much of a decoded token is JavaScript's own time, and does anything grow over many tokens?
+//
+//   node bench/js-share.mjs MODEL.gguf [backend] [tokens]
+import { performance } from 'node:perf_hooks';
+import { loadModel } from '../dist/index.js';
+
+const [path, backend = 'cuda', tokens = '256'] = process.argv.slice(2);
+const count = Number(tokens);
+const CONTEXT = 1024;
+const model = await loadModel(path, { backend, context: CONTEXT });
+
+/** Decodes `steps` tokens, over and over the same context. */
+async function decode(steps) {
+  for (let step = 0; step < steps; step++) {
+    if (step % (CONTEXT - 1) === 0) model.sequence.truncate(0);
+    await model.sequence.extend([(step * 7919) % model.config.vocabulary]);
+  }
+}
+
+/** Milliseconds that calls of a method take, until they return. */
+function timed(object, name) {
+  const clock = { milliseconds: 0 };
+  const method = object[name].bind(object);
+  object[name] = (...args) => {
+    const started = performance.now();
+    const result = method(...args);
+    clock.milliseconds += performance.now() - started;
+    return result;
+  };
+  return clock;
+}
+
+/** Milliseconds of a pass when nothing waits in between: what the device takes. */
+async function deviceTime(passes) {
+  const { backend, lists, step } = model.forward;
+  step.clear();
+  step.addOutput(step.addRow(1, 63, model.sequence.slot));
+  let fence;
+  const enqueue = () => {
+    for (const list of lists) fence = backend.submit(list, step);
+  };
+  for (let i = 0; i < 3; i++) enqueue();
+  await backend.wait(fence);
+  const started = performance.now();
+  for (let i = 0; i < passes; i++) enqueue();
+  await backend.wait(fence);
+  return (performance.now() - started) / passes;
+}
+
+await decode(64);
+const device = await deviceTime(100);
+const clocks = ['submit', 'read'].map((name) => [name, timed(model.forward.backend, name)]);
+const memory = process.memoryUsage.rss();
+const before = performance.eventLoopUtilization();
+const started = performance.now();
+await decode(count);
+const seconds = (performance.now() - started) / 1000;
+const { active } = performance.eventLoopUtilization(before);
+const grown = (process.memoryUsage.rss() - memory) / 2 ** 20;
+console.log(
+  `${model.device.name}: ${(count / seconds).toFixed(1)} tok/s; JavaScript's share of a token ` +
+    `${(active / count).toFixed(4)} ms of ${((1000 * seconds) / count).toFixed(3)} ms; ` +
+    `${clocks.map(([name, { milliseconds }]) => `${name} ${((1000 * milliseconds) / count).toFixed(1)} us`).join(', ')}; ` +
+    `passes without waiting ${device.toFixed(3)} ms; ` +
+    `resident memory grew by ${grown.toFixed(1)} MiB over ${count} tokens`,
+);
+await model.dispose();

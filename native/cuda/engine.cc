@@ -1,0 +1,234 @@
+#include "engine.h"
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+
+#include "kernels/copy-words.h"
+
+namespace ntx::cuda {
+
+namespace {
+
+constexpr size_t kSmallestRead = 64 << 10;  // fits the candidates of 31 outputs
+constexpr size_t kLargestKeptRead = 1 << 20;
+constexpr size_t kReadBuffers = 4;
+/// A decode step is over within this: until then the watcher asks without a break, afterwards it sleeps in between.
+constexpr auto kEagerWatch = std::chrono::milliseconds(20);
+constexpr auto kNap = std::chrono::microseconds(50);
+
+ReadBuffer make_read_buffer(size_t bytes) {
+  const size_t capacity = std::max(kSmallestRead, std::bit_ceil(bytes));
+  void* data = nullptr;
+  NTX_CUDA(cudaHostAlloc(&data, capacity, cudaHostAllocMapped));
+  return {static_cast<uint8_t*>(data), capacity, 0, false};
+}
+
+}  // namespace
+
+Engine::Engine(int device, Progress on_progress) : device_(device), on_progress_(std::move(on_progress)) {
+  try {
+    NTX_CUDA(cudaSetDevice(device));
+    cudaDeviceProp properties{};
+    NTX_CUDA(cudaGetDeviceProperties(&properties, device));
+    traits_ = {properties.major, properties.minor, properties.multiProcessorCount, properties.sharedMemPerBlockOptin};
+    for (Stream& stream : streams_) {
+      NTX_CUDA(cudaStreamCreateWithFlags(&stream.handle, cudaStreamNonBlocking));
+      for (cudaEvent_t& event : stream.events) NTX_CUDA(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+    }
+    for (size_t i = 0; i < kReadBuffers; ++i) reads_.push_back(make_read_buffer(kSmallestRead));
+  } catch (...) {
+    close();
+    throw;
+  }
+  watcher_ = std::thread([this] { serve(); });
+}
+
+Engine::~Engine() {
+  stop();
+  drain();
+  close();
+}
+
+void Engine::stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (watcher_.joinable()) watcher_.join();
+}
+
+// Failures change nothing any more.
+void Engine::close() noexcept {
+  cudaSetDevice(device_);
+  for (ReadBuffer& read : reads_) cudaFreeHost(read.data);
+  for (Stream& stream : streams_) {
+    for (cudaEvent_t event : stream.events) {
+      if (event != nullptr) cudaEventDestroy(event);
+    }
+    if (stream.handle != nullptr) cudaStreamDestroy(stream.handle);
+  }
+  cudaGetLastError();
+}
+
+void Engine::enter() const {
+  if (failed_.load(std::memory_order_acquire)) throw CudaError(cudaErrorUnknown, *failure());
+  NTX_CUDA(cudaSetDevice(device_));
+}
+
+uint64_t Engine::mark(StreamName name) {
+  Stream& own = stream(name);
+  const uint64_t ticket = own.marked + 1;
+  NTX_CUDA(cudaEventRecord(own.events[ticket % kEvents], own.handle));
+  return own.marked = ticket;
+}
+
+void Engine::await(StreamName name, uint64_t other_ticket) {
+  const StreamName other = name == StreamName::compute ? StreamName::copies : StreamName::compute;
+  if (other_ticket <= completed(other)) return;
+  NTX_CUDA(cudaStreamWaitEvent(stream(name).handle, stream(other).events[other_ticket % kEvents], 0));
+}
+
+void Engine::block(StreamName name, uint64_t ticket) {
+  if (ticket <= completed(name)) return;
+  NTX_CUDA(cudaEventSynchronize(stream(name).events[ticket % kEvents]));
+}
+
+void Engine::drain() noexcept {
+  cudaSetDevice(device_);
+  for (Stream& stream : streams_) cudaStreamSynchronize(stream.handle);
+  cudaGetLastError();
+}
+
+uint64_t Engine::copy(StreamName name, const void* from, void* to, size_t bytes) {
+  if (bytes > 0) NTX_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream(name).handle));
+  return mark(name);
+}
+
+void Engine::upload(const void* from, void* to, size_t bytes) {
+  if (is_small_copy(from, to, bytes)) return launch_copy_words(from, to, bytes, traits_, compute());
+  NTX_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, compute()));
+}
+
+Engine::Read Engine::read(const void* from, size_t bytes) {
+  const uint32_t index = idle_read_buffer(bytes);
+  ReadBuffer& buffer = reads_[index];
+  if (is_small_copy(from, buffer.data, bytes)) {
+    launch_copy_words(from, buffer.data, bytes, traits_, compute());
+  } else if (bytes > 0) {
+    NTX_CUDA(cudaMemcpyAsync(buffer.data, from, bytes, cudaMemcpyDefault, compute()));
+  }
+  buffer.bytes = bytes;
+  buffer.busy = true;
+  return {mark(StreamName::compute), index};
+}
+
+uint32_t Engine::idle_read_buffer(size_t bytes) {
+  for (uint32_t i = 0; i < reads_.size(); ++i) {
+    if (!reads_[i].busy && reads_[i].capacity >= bytes) return i;
+  }
+  for (uint32_t i = kReadBuffers; i < reads_.size(); ++i) {
+    if (reads_[i].busy) continue;
+    ReadBuffer larger = make_read_buffer(bytes);
+    cudaFreeHost(reads_[i].data);
+    reads_[i] = larger;
+    return i;
+  }
+  reads_.push_back(make_read_buffer(bytes));
+  return static_cast<uint32_t>(reads_.size() - 1);
+}
+
+void Engine::release_read(uint32_t index) {
+  ReadBuffer& buffer = reads_.at(index);
+  buffer.busy = false;
+  if (buffer.capacity <= kLargestKeptRead) return;
+  cudaFreeHost(buffer.data);
+  buffer.data = nullptr;
+  buffer.capacity = 0;
+}
+
+void Engine::clear(void* memory, size_t bytes) {
+  NTX_CUDA(cudaMemsetAsync(memory, 0, bytes, compute()));
+  await(StreamName::copies, mark(StreamName::compute));
+}
+
+void Engine::watch(StreamName name, uint64_t ticket) {
+  {
+    std::lock_guard lock(mutex_);
+    stream(name).watched.push_back(ticket);
+  }
+  wake_.notify_one();
+}
+
+bool Engine::is_watching() {
+  std::lock_guard lock(mutex_);
+  return std::any_of(streams_.begin(), streams_.end(), [](const Stream& stream) { return !stream.watched.empty(); });
+}
+
+std::optional<std::string> Engine::failure() const {
+  std::lock_guard lock(mutex_);
+  return failure_;
+}
+
+void Engine::fail(const std::string& message) {
+  {
+    std::lock_guard lock(mutex_);
+    if (failure_) return;
+    failure_ = message;
+    for (Stream& stream : streams_) stream.watched.clear();
+    failed_.store(true, std::memory_order_release);
+  }
+  on_progress_();
+}
+
+// On the watching thread.
+void Engine::serve() {
+  cudaSetDevice(device_);
+  std::unique_lock lock(mutex_);
+  const auto has_work = [&] {
+    return std::any_of(streams_.begin(), streams_.end(), [](const Stream& stream) { return !stream.watched.empty(); });
+  };
+  auto since = std::chrono::steady_clock::now();
+  for (;;) {
+    if (!stopping_ && !has_work()) {
+      wake_.wait(lock, [&] { return stopping_ || has_work(); });
+      since = std::chrono::steady_clock::now();
+    }
+    if (stopping_) return;
+    bool progressed = false;
+    for (Stream& stream : streams_) {
+      if (!stream.watched.empty()) progressed |= poll(stream);
+    }
+    lock.unlock();
+    if (progressed) {
+      on_progress_();
+      since = std::chrono::steady_clock::now();
+    } else if (std::chrono::steady_clock::now() - since > kEagerWatch) {
+      std::this_thread::sleep_for(kNap);
+    } else {
+      std::this_thread::yield();
+    }
+    lock.lock();
+  }
+}
+
+/// Under the lock. True when a watched ticket has completed, or the device has failed.
+bool Engine::poll(Stream& stream) {
+  const uint64_t ticket = *std::min_element(stream.watched.begin(), stream.watched.end());
+  const cudaError_t status =
+      ticket <= stream.completed ? cudaSuccess : cudaEventQuery(stream.events[ticket % kEvents]);
+  if (status == cudaErrorNotReady) return false;
+  if (status == cudaSuccess) {
+    std::erase_if(stream.watched, [&](uint64_t watched) { return watched <= ticket; });
+    if (ticket > stream.completed) stream.completed.store(ticket, std::memory_order_release);
+    return true;
+  }
+  cudaGetLastError();
+  failure_ = describe(status, "the work on the device", __FILE__, __LINE__);
+  for (Stream& each : streams_) each.watched.clear();
+  failed_.store(true, std::memory_order_release);
+  return true;
+}
+
+}  // namespace ntx::cuda

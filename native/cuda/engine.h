@@ -1,0 +1,110 @@
+// One device with its two streams. Everything is enqueued from one thread, JavaScript's; a second thread only watches events,
+// so that nobody has to block for the device.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "cuda-error.h"
+#include "kernels/product.h"
+
+namespace ntx::cuda {
+
+/// What a stream has been asked to do gets a number, its ticket. They count from 1, and complete in order.
+enum class StreamName : uint32_t { compute = 0, copies = 1 };
+constexpr size_t kStreams = 2;
+
+/// Where a read's bytes wait for JavaScript.
+struct ReadBuffer {
+  uint8_t* data;
+  size_t capacity, bytes;
+  bool busy;
+};
+
+class Engine {
+ public:
+  /// Called on the watching thread when a watched ticket has completed, or once when the device has failed.
+  using Progress = std::function<void()>;
+  Engine(int device, Progress on_progress);
+  ~Engine();
+  /// Ends the watching: on_progress is not called any more.
+  void stop();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  const DeviceTraits& traits() const { return traits_; }
+  cudaStream_t compute() const { return stream(StreamName::compute).handle; }
+
+  /// Makes the device that of the calling thread. Throws CudaError when the device has failed.
+  void enter() const;
+
+  /// To be called behind what was enqueued: its ticket.
+  uint64_t mark(StreamName name);
+  /// What is enqueued later on `name` waits on the device for a ticket of the other stream; 0: for nothing.
+  void await(StreamName name, uint64_t other_ticket);
+  /// Blocks until the ticket has completed: for what only happens when the caller is far ahead of the device.
+  void block(StreamName name, uint64_t ticket);
+  /// Blocks until everything has completed, whatever its outcome.
+  void drain() noexcept;
+
+  /// Copies on the compute stream, in order with everything there, or on the copy stream. Returns the ticket.
+  uint64_t copy(StreamName name, const void* from, void* to, size_t bytes);
+  /// On the compute stream, without a ticket: what is enqueued behind it has one.
+  void upload(const void* from, void* to, size_t bytes);
+  struct Read { uint64_t ticket; uint32_t buffer; };
+  Read read(const void* from, size_t bytes);
+  const ReadBuffer& read_buffer(uint32_t index) const { return reads_.at(index); }
+  void release_read(uint32_t index);
+  /// Zeroes fresh device memory before anything else uses it.
+  void clear(void* memory, size_t bytes);
+
+  /// Asks for on_progress when the ticket has completed.
+  void watch(StreamName name, uint64_t ticket);
+  uint64_t completed(StreamName name) const { return stream(name).completed.load(std::memory_order_acquire); }
+  bool is_watching();
+  /// What the device failed with, if it has: nothing that it holds can be trusted any more.
+  std::optional<std::string> failure() const;
+  /// Keeps the first failure.
+  void fail(const std::string& message);
+
+ private:
+  static constexpr size_t kEvents = 256;
+  struct Stream {
+    cudaStream_t handle = nullptr;
+    /// A ticket's event is events[ticket % kEvents]. A later ticket that uses it again only makes a wait longer.
+    std::array<cudaEvent_t, kEvents> events{};
+    uint64_t marked = 0;
+    std::vector<uint64_t> watched;  // guarded by mutex_
+    std::atomic<uint64_t> completed{0};
+  };
+  Stream& stream(StreamName name) { return streams_[static_cast<size_t>(name)]; }
+  const Stream& stream(StreamName name) const { return streams_[static_cast<size_t>(name)]; }
+  uint32_t idle_read_buffer(size_t bytes);
+  void serve();
+  bool poll(Stream& stream);
+  void close() noexcept;
+
+  const int device_;
+  DeviceTraits traits_{};
+  std::array<Stream, kStreams> streams_;
+  std::vector<ReadBuffer> reads_;
+  const Progress on_progress_;
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::optional<std::string> failure_;  // guarded by mutex_
+  std::atomic<bool> failed_{false};
+  bool stopping_ = false;  // guarded by mutex_
+  std::thread watcher_;
+};
+
+}  // namespace ntx::cuda

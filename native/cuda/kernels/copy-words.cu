@@ -1,0 +1,43 @@
+#include "copy-words.h"
+
+#include <cstdint>
+
+#include "launch.cuh"
+
+namespace ntx::cuda {
+
+namespace {
+
+constexpr uint32_t kThreads = 256;
+constexpr uint32_t kWords = 16;  // of a thread, all in flight at once
+constexpr size_t kMostBytes = kThreads * kWords * sizeof(uint32_t);
+
+__global__ void __launch_bounds__(kThreads) copy_words(const uint32_t* from, uint32_t* to, uint32_t count) {
+  let_next_begin();
+  wait_for_previous();
+  uint32_t words[kWords];
+#pragma unroll
+  for (uint32_t i = 0; i < kWords; ++i) {
+    const uint32_t at = i * kThreads + threadIdx.x;
+    if (at < count) words[i] = from[at];
+  }
+#pragma unroll
+  for (uint32_t i = 0; i < kWords; ++i) {
+    const uint32_t at = i * kThreads + threadIdx.x;
+    if (at < count) to[at] = words[i];
+  }
+}
+
+}  // namespace
+
+bool is_small_copy(const void* from, const void* to, size_t bytes) {
+  const uintptr_t together = reinterpret_cast<uintptr_t>(from) | reinterpret_cast<uintptr_t>(to) | bytes;
+  return bytes > 0 && bytes <= kMostBytes && together % sizeof(uint32_t) == 0;
+}
+
+void launch_copy_words(const void* from, void* to, size_t bytes, const DeviceTraits& traits, cudaStream_t stream) {
+  launch(copy_words, traits, stream, 1, kThreads, 0, static_cast<const uint32_t*>(from), static_cast<uint32_t*>(to),
+         bytes / sizeof(uint32_t));
+}
+
+}  // namespace ntx::cuda

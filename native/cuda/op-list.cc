@@ -1,0 +1,260 @@
+#include "op-list.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <utility>
+
+namespace ntx::cuda {
+
+namespace {
+
+/// Passes of one list that may be on their way at once.
+constexpr size_t kStages = 16;
+constexpr uint32_t kMaxRows = 65535;  // CUDA's limit of grid dimensions other than the first
+constexpr size_t kAlignment = 256;
+
+size_t round_up(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+/// Of overloads, the one of a variant's alternative.
+template <class... Functions>
+struct Visit : Functions... {
+  using Functions::operator()...;
+};
+
+ProductPart part_of(const Matrix& weight, const float* bias, float* out) {
+  return {static_cast<int>(weight.type), weight.data, bias, out, static_cast<uint32_t>(weight.rows)};
+}
+
+Product product_of(const Matmul& op) {
+  Product product{};
+  product.input = op.in;
+  product.cols = static_cast<uint32_t>(op.part[0].weight.cols);
+  product.kind = op.accumulate ? ProductKind::accumulate : ProductKind::store;
+  product.part_count = static_cast<uint32_t>(op.parts);
+  for (int i = 0; i < op.parts; ++i) product.parts[i] = part_of(op.part[i].weight, op.part[i].bias, op.part[i].out);
+  return product;
+}
+
+Product product_of(const GatedMatmul& op) {
+  Product product{};
+  product.input = op.in;
+  product.cols = static_cast<uint32_t>(op.gate.cols);
+  product.kind = ProductKind::gated;
+  product.part_count = 2;
+  product.parts[0] = part_of(op.gate, nullptr, op.out);
+  product.parts[1] = part_of(op.up, nullptr, nullptr);
+  return product;
+}
+
+Launch launch_of(uint32_t index, const RecordedOp& op) {
+  switch (op.kind) {
+    case OpKind::embed: return {index, op.embed};
+    case OpKind::rms_norm: return {index, op.rms_norm};
+    case OpKind::matmul: return {index, product_of(op.matmul), op.matmul.outputs};
+    case OpKind::gated_matmul: return {index, product_of(op.gated_matmul)};
+    case OpKind::rope_kv_write: return {index, op.rope_kv_write};
+    case OpKind::attention: return {index, Attend{op.attention, std::nullopt}};
+    case OpKind::top_k: return {index, op.top_k};
+  }
+  throw std::invalid_argument("op " + std::to_string(index) + ": its kind is not known");
+}
+
+[[noreturn]] void refuse_fusion(const Launch& launch, const char* why) {
+  throw std::invalid_argument("op " + std::to_string(launch.op) + ": the op in front cannot be part of it: " + why);
+}
+
+/// Puts the norm in front of the product.
+void fuse(const RmsNorm& norm, Launch& launch) {
+  auto* product = std::get_if<Product>(&launch.kernel);
+  if (product == nullptr) refuse_fusion(launch, "it is not a product");
+  if (product->input != norm.out || product->cols != norm.width || norm.select_outputs || launch.outputs) {
+    refuse_fusion(launch, "the norm is not that of its input");
+  }
+  product->input = norm.in;
+  product->norm = norm.weight;
+  product->norm_eps = norm.eps;
+}
+
+void fuse(const RopeKvWrite& rope, Launch& launch) {
+  auto* attend = std::get_if<Attend>(&launch.kernel);
+  if (attend == nullptr) refuse_fusion(launch, "it is not attention");
+  const Attention& op = attend->op;
+  if (op.q != rope.q || op.k_cache != rope.k_cache || op.v_cache != rope.v_cache || op.heads != rope.heads ||
+      op.kv_heads != rope.kv_heads || op.head_dim != rope.head_dim) {
+    refuse_fusion(launch, "its operands are others");
+  }
+  attend->rope = rope;
+}
+
+}  // namespace
+
+OpList::OpList(std::shared_ptr<Engine> engine, std::span<const uint8_t> bytes, Memories memories,
+               std::span<const uint32_t> fused)
+    : engine_(std::move(engine)), memories_(std::move(memories)) {
+  std::vector<MemoryBytes> ranges;
+  for (const auto& memory : memories_) ranges.push_back({memory->data(), memory->bytes()});
+  OpDecoder decoder(bytes, std::move(ranges));
+  const std::vector<RecordedOp> ops = decoder.decode();
+  limits_ = decoder.limits();
+  if (limits_.rows > kMaxRows || limits_.outputs > kMaxRows) {
+    throw std::invalid_argument("passes of more than " + std::to_string(kMaxRows) + " rows");
+  }
+  add_launches(ops, fused);
+  check_launches();
+  allocate();
+}
+
+OpList::~OpList() {
+  engine_->drain();
+  for (cudaEvent_t event : events_) cudaEventDestroy(event);
+}
+
+void OpList::add_launches(const std::vector<RecordedOp>& ops, std::span<const uint32_t> fused) {
+  for (uint32_t i = 0; i < ops.size(); ++i) {
+    launches_.push_back(launch_of(i, ops[i]));
+    if (i == 0 || std::find(fused.begin(), fused.end(), i - 1) == fused.end()) continue;
+    Launch& before = launches_[launches_.size() - 2];
+    if (const auto* norm = std::get_if<RmsNorm>(&before.kernel)) {
+      fuse(*norm, launches_.back());
+      launches_.erase(launches_.end() - 2);
+    } else if (const auto* rope = std::get_if<RopeKvWrite>(&before.kernel)) {
+      fuse(*rope, launches_.back());
+      before.in_next = true;
+    } else {
+      throw std::invalid_argument("op " + std::to_string(i - 1) + ": never part of another op");
+    }
+  }
+}
+
+void OpList::check_launches() const {
+  for (const Launch& launch : launches_) {
+    std::visit(Visit{[](const Attend& attend) { check_attention(attend.op); }, [](const TopK& op) { check_top_k(op); },
+                     [](const auto&) {}},
+               launch.kernel);
+  }
+}
+
+uint32_t OpList::most_rows(const Launch& launch) const { return launch.outputs ? limits_.outputs : limits_.rows; }
+
+/// One scratch for all launches, since they run one after the other; attention's tickets alone have to stay as they are.
+void OpList::allocate() {
+  size_t shared = 0, attention = 0;
+  for (const Launch& launch : launches_) {
+    std::visit(Visit{[&](Product product) {
+                       // Kernels differ with the number of rows, and so does what they ask for.
+                       for (product.rows = 1; product.rows <= most_rows(launch); ++product.rows) {
+                         shared = std::max(shared, product_scratch_bytes(product));
+                       }
+                     },
+                     [&](const Attend& attend) {
+                       attention = std::max(attention, attention_scratch_bytes(attend.op, limits_.rows));
+                     },
+                     [&](const TopK& op) { shared = std::max(shared, top_k_scratch_bytes(op, limits_.outputs)); },
+                     [](const auto&) {}},
+               launch.kernel);
+  }
+  scratch_ = std::make_unique<Block>(engine_, round_up(attention) + shared, Block::Kind::device);
+  uint8_t* after = scratch_->data() + round_up(attention);
+  for (Launch& launch : launches_) {
+    std::visit(Visit{[&](Product& product) { product.scratch = after; }, [&](TopK& op) { op.scratch = after; },
+                     [&](Attend& attend) { attend.op.scratch = scratch_->data(); }, [](auto&) {}},
+               launch.kernel);
+  }
+  const size_t step = size_t{limits_.outputs} * sizeof(StepOutput) + size_t{limits_.rows} * sizeof(StepRow);
+  step_ = std::make_unique<Block>(engine_, step, Block::Kind::device);
+  staging_ = std::make_unique<Block>(engine_, kStages * round_up(step), Block::Kind::pinned);
+  staged_.assign(kStages, 0);
+}
+
+bool OpList::memory_released() const {
+  return std::any_of(memories_.begin(), memories_.end(), [](const auto& memory) { return memory->released(); });
+}
+
+StepParts OpList::upload(std::span<const uint32_t> words) {
+  const StepParts step = check_step(words, limits_);
+  const size_t stage = (current_stage_ + 1) % kStages;
+  engine_->block(StreamName::compute, staged_[stage]);
+  const size_t rows_at = size_t{limits_.outputs} * sizeof(StepOutput);
+  uint8_t* staged = staging_->data() + stage * (staging_->bytes() / kStages);
+  std::memcpy(staged, step.outputs.data(), step.outputs.size_bytes());
+  std::memcpy(staged + rows_at, step.rows.data(), step.rows.size_bytes());
+  engine_->upload(staged, step_->data(), rows_at + step.rows.size_bytes());
+  current_stage_ = stage;
+  return step;
+}
+
+Pass OpList::pass_of(const StepParts& step) const {
+  const auto* outputs = reinterpret_cast<const StepOutput*>(step_->data());
+  const auto* rows = reinterpret_cast<const StepRow*>(outputs + limits_.outputs);
+  return {engine_->compute(), engine_->traits(), step.header.rows, step.header.outputs, plan_attention(step), rows, outputs};
+}
+
+bool OpList::is_wanted(const Launch& launch, const Pass& pass) const {
+  return !(launch.in_next && pass.attention.alone);
+}
+
+void OpList::launch(const Launch& launch, const Pass& pass) const {
+  if (!is_wanted(launch, pass)) return;
+  std::visit(Visit{[&](const Embed& op) { launch_embed(op, pass); },
+                   [&](const RmsNorm& op) { launch_rms_norm(op, pass); },
+                   [&](Product product) {
+                     product.rows = launch.outputs ? pass.outputs : pass.rows;
+                     if (product.rows > 0) launch_product(product, pass.traits, pass.stream);
+                   },
+                   [&](const RopeKvWrite& op) { launch_rope_kv_write(op, pass); },
+                   [&](const Attend& attend) {
+                     const bool rotates = attend.rope && pass.attention.alone;
+                     launch_attention(attend.op, rotates ? &*attend.rope : nullptr, pass);
+                   },
+                   [&](const TopK& op) { launch_top_k(op, pass); }},
+             launch.kernel);
+}
+
+void OpList::launch_all(const Pass& pass) const {
+  for (const Launch& each : launches_) launch(each, pass);
+}
+
+uint64_t OpList::run(std::span<const uint32_t> words) {
+  const StepParts step = upload(words);
+  const Pass pass = pass_of(step);
+  if (pass.rows > 0) {
+    graphs_.run({pass.rows, pass.outputs, pass.attention}, pass.stream, [&] { launch_all(pass); });
+  }
+  return staged_[current_stage_] = engine_->mark(StreamName::compute);
+}
+
+uint64_t OpList::profile(std::span<const uint32_t> words) {
+  const Pass pass = pass_of(upload(words));
+  while (events_.size() <= launches_.size()) {
+    cudaEvent_t event = nullptr;
+    NTX_CUDA(cudaEventCreate(&event));
+    events_.push_back(event);
+  }
+  profiled_.assign(launches_.size(), false);
+  // The device waits until all is enqueued: it would idle between launches, and the events would count that.
+  if (!hold_) hold_.emplace();
+  hold_->begin(pass.stream);
+  for (size_t i = 0; i < launches_.size(); ++i) {
+    NTX_CUDA(cudaEventRecord(events_[i], pass.stream));
+    profiled_[i] = is_wanted(launches_[i], pass);
+    launch(launches_[i], pass);
+  }
+  NTX_CUDA(cudaEventRecord(events_[launches_.size()], pass.stream));
+  hold_->end();
+  return staged_[current_stage_] = engine_->mark(StreamName::compute);
+}
+
+std::vector<Timing> OpList::timings() {
+  if (events_.empty()) throw std::invalid_argument("the list has not been profiled");
+  std::vector<Timing> timings;
+  for (size_t i = 0; i < launches_.size(); ++i) {
+    if (!profiled_[i]) continue;
+    float milliseconds = 0;
+    NTX_CUDA(cudaEventElapsedTime(&milliseconds, events_[i], events_[i + 1]));
+    timings.push_back({launches_[i].op, milliseconds / 1000});
+  }
+  return timings;
+}
+
+}  // namespace ntx::cuda

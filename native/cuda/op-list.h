@@ -1,0 +1,88 @@
+// A recorded list: checked ops over device memory, launched one by one or replayed as CUDA graphs.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <variant>
+#include <vector>
+
+#include "../op-decoder.h"
+#include "graphs.h"
+#include "kernels/hold.h"
+#include "kernels/kernels.h"
+#include "memory.h"
+
+namespace ntx::cuda {
+
+/// Attention, and what comes before it, which it does as well in passes whose rows are alone.
+struct Attend {
+  Attention op;
+  std::optional<RopeKvWrite> rope;
+};
+
+/// What is launched for one op, or for an rms-norm and the product behind it.
+struct Launch {
+  uint32_t op;  // its index; of the product, where a norm is fused
+  std::variant<Embed, RmsNorm, Product, RopeKvWrite, Attend, TopK> kernel;
+  bool outputs = false;  // a product over the step's outputs
+  bool in_next = false;  // rope-kv-write, where attention does it
+};
+
+/// One op of a profiled pass.
+struct Timing {
+  uint32_t op;
+  float seconds;
+};
+
+class OpList {
+ public:
+  using Memories = std::vector<std::shared_ptr<Block>>;
+
+  /// Checks everything that the kernels rely on; throws std::invalid_argument with the op's index and name, or OutOfMemory.
+  /// `fused`: indices of ops whose result only the op behind them reads, which may do their part: the result is not written.
+  /// These are rms-norms in front of products, and rope-kv-writes (their q, that is) in front of attention.
+  OpList(std::shared_ptr<Engine> engine, std::span<const uint8_t> bytes, Memories memories,
+         std::span<const uint32_t> fused);
+  ~OpList();
+
+  /// Whether a memory of the list has been freed since.
+  bool memory_released() const;
+
+  /// Enqueues a pass and returns its ticket of the compute stream. Throws std::invalid_argument for a step out of bounds.
+  uint64_t run(std::span<const uint32_t> words);
+
+  /// Enqueues a pass with events around each launch. When it has completed, timings() tells what they said.
+  uint64_t profile(std::span<const uint32_t> words);
+  std::vector<Timing> timings();
+
+ private:
+  void add_launches(const std::vector<RecordedOp>& ops, std::span<const uint32_t> fused);
+  void check_launches() const;
+  void allocate();
+  uint32_t most_rows(const Launch& launch) const;
+  /// The step on its way to the device.
+  StepParts upload(std::span<const uint32_t> words);
+  Pass pass_of(const StepParts& step) const;
+  /// Whether anything is launched for it in this pass.
+  bool is_wanted(const Launch& launch, const Pass& pass) const;
+  void launch(const Launch& launch, const Pass& pass) const;
+  void launch_all(const Pass& pass) const;
+
+  std::shared_ptr<Engine> engine_;
+  Memories memories_;
+  StepLimits limits_{};
+  std::vector<Launch> launches_;
+  std::unique_ptr<Block> scratch_;
+  /// StepOutputs, then StepRows, on the device; and a ring of them on the host, from which passes are uploaded.
+  std::unique_ptr<Block> step_, staging_;
+  std::vector<uint64_t> staged_;  // tickets of the last pass of each place in the ring
+  size_t current_stage_ = 0;
+  Graphs graphs_;
+  std::optional<Hold> hold_;         // of profiled passes
+  std::vector<bool> profiled_;       // launches of the profiled pass
+  std::vector<cudaEvent_t> events_;  // one before each launch and one at the end
+};
+
+}  // namespace ntx::cuda

@@ -1,0 +1,101 @@
+#!/usr/bin/env node
+// Packs what a GPU host without network needs to check and measure the cuda backend: the program, the addons, the tests of
+// the project "cuda" with vitest's runner, and run.sh, which runs them. The host has to have Node.
+//
+//   node scripts/gpu-host.mjs FOLDER [--without-models]
+//   on the host: FOLDER/run.sh [kernels|model|bench]...
+import { spawnSync } from 'node:child_process';
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { root } from './native/environment.mjs';
+
+const RUN = `#!/usr/bin/env bash
+# Runs what it is asked for, all by default; stops at the first failure.
+#   MODELS: where the synthetic models of bench are written   TYPES, SHAPE: which ones
+set -euo pipefail
+cd "$(dirname "$0")"
+models=\${MODELS:-/tmp/ntx-models}
+shape=\${SHAPE:-llama-8b}
+for part in \${@:-kernels model bench}; do
+  case $part in
+    kernels) for file in test/kernels/cuda*.test.js; do node test/gpu-host/suites.mjs "$file"; done ;;
+    model) node test/gpu-host/suites.mjs test/model/cuda*.test.js ;;
+    bench)
+      mkdir -p "$models"
+      for type in \${TYPES:-Q8_0 Q4_K}; do
+        [ -f "$models/$shape-$type.gguf" ] || node dist/main.js synth "$shape" "$models/$shape-$type.gguf" --type "$type"
+        node dist/main.js bench "$models/$shape-$type.gguf" --backend cuda --ops
+      done ;;
+    *) echo "run.sh: expected kernels, model or bench, got $part" >&2; exit 2 ;;
+  esac
+done
+`;
+
+const { values, positionals } = parseArgs({
+  options: { 'without-models': { type: 'boolean', default: false } },
+  allowPositionals: true,
+});
+const [folder] = positionals;
+if (folder === undefined) {
+  console.error('usage: node scripts/gpu-host.mjs FOLDER [--without-models]');
+  process.exit(2);
+}
+
+/** Packages that the program needs at run time, with what those need. */
+function dependencies(names, found = new Set()) {
+  for (const name of names) {
+    if (found.has(name) || !existsSync(join(root, 'node_modules', name))) continue;
+    found.add(name);
+    const manifest = JSON.parse(readFileSync(join(root, 'node_modules', name, 'package.json'), 'utf8'));
+    dependencies(Object.keys(manifest.dependencies ?? {}), found);
+  }
+  return found;
+}
+
+const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
+const run = (...args) => {
+  const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
+  if (status !== 0) process.exit(status ?? 1);
+};
+rmSync(folder, { recursive: true, force: true });
+mkdirSync(join(folder, 'build'), { recursive: true });
+run(tsc, '-p', 'test/gpu-host/tsconfig.json', '--outDir', folder);
+run(
+  tsc,
+  '-p',
+  'tsconfig.build.json',
+  '--outDir',
+  join(folder, 'dist'),
+  '--sourceMap',
+  'false',
+  '--declaration',
+  'false',
+);
+for (const name of [
+  'package.json',
+  'build/Release',
+  'bench/golden.mjs',
+  'bench/js-share.mjs',
+  'bench/batch.mjs',
+  'test/model/vectors',
+  'test/gpu-host/suites.mjs',
+]) {
+  cpSync(join(root, name), join(folder, name), { recursive: true });
+}
+if (!values['without-models']) cpSync(join(root, 'models'), join(folder, 'models'), { recursive: true });
+const { dependencies: direct } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+// Those that only build, or bring another backend's binaries.
+const unneeded = new Set(['cmake-js', 'node-addon-api', 'webgpu']);
+const needed = Object.keys(direct).filter((name) => !unneeded.has(name));
+for (const name of dependencies([...needed, '@vitest/runner', '@vitest/expect'])) {
+  cpSync(join(root, 'node_modules', name), join(folder, 'node_modules', name), { recursive: true });
+}
+const vitest = join(folder, 'node_modules/vitest');
+mkdirSync(vitest);
+cpSync(join(root, 'test/gpu-host/vitest.mjs'), join(vitest, 'index.mjs'));
+writeFileSync(join(vitest, 'package.json'), JSON.stringify({ name: 'vitest', exports: './index.mjs' }));
+writeFileSync(join(folder, 'run.sh'), RUN);
+chmodSync(join(folder, 'run.sh'), 0o755);
+console.log(`ntx: packed into ${folder}`);

@@ -1,0 +1,184 @@
+// What the cuda backend promises beside its kernels: order, fences, memory, errors that name their cause.
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Bindings, DeviceRange } from '../../src/backend/backend.js';
+import type { CudaBackend } from '../../src/backend/cuda/cuda.js';
+import type { Op } from '../../src/backend/ops.js';
+import { StepBuffer } from '../../src/backend/step.js';
+import { openCudaDevice } from '../cuda-device.js';
+
+const WIDTH = 64;
+const SIZES = { maxRows: 4, maxOutputs: 2, slots: 1, context: 16 };
+const NORM: Op = {
+  kind: 'rms-norm',
+  ...{ input: 'x', weight: 'weight', out: 'y', width: WIDTH, eps: 0, selectOutputs: false },
+};
+
+describe('cuda', () => {
+  let backend: CudaBackend;
+
+  beforeEach(() => {
+    backend = openCudaDevice();
+  });
+
+  afterEach(() => backend?.dispose());
+
+  function stage(values: ArrayLike<number>, label: string) {
+    const bytes = 4 * values.length;
+    const memory = backend.allocateHost(bytes, label);
+    memory.view(0, bytes).set(new Uint8Array(Float32Array.from(values).buffer));
+    return { memory, offset: 0, bytes };
+  }
+
+  function upload(values: ArrayLike<number>, label: string): DeviceRange {
+    const host = stage(values, `staging of ${label}`);
+    const range = { ...host, memory: backend.allocateDevice(host.bytes, label) };
+    backend.copy(host, range);
+    host.memory.free();
+    return range;
+  }
+
+  /** y = 2 x / RMS(x): of rows of one value, twice its sign. */
+  function normBindings(x = upload(new Float32Array(4 * WIDTH).fill(3), 'the input')): Bindings {
+    const range = upload(new Float32Array(WIDTH).fill(2), 'the norm');
+    const y = upload(new Float32Array(4 * WIDTH), 'the output');
+    const weight = { type: 'F32', rows: 1, cols: WIDTH, range } as const;
+    return { weights: new Map([['weight', weight]]), buffers: new Map(Object.entries({ x, y })), sizes: SIZES };
+  }
+
+  function step(rows: number): StepBuffer {
+    const buffer = new StepBuffer(SIZES.maxRows, SIZES.maxOutputs);
+    for (let r = 0; r < rows; r++) buffer.addRow(0, r, 0);
+    return buffer;
+  }
+
+  async function floats(range: DeviceRange): Promise<number[]> {
+    return [...new Float32Array(await backend.read(range))];
+  }
+
+  it('gives zeroed memory', async () => {
+    for (let i = 0; i < 4; i++) {
+      const memory = backend.allocateDevice(1 << 20, 'some');
+      expect(
+        new Uint8Array(await backend.read({ memory, offset: 0, bytes: 1 << 20 })).every((byte) => byte === 0),
+      ).toBe(true);
+      backend.copy(stage(new Float32Array(1 << 18).fill(7), 'sevens'), { memory, offset: 0, bytes: 1 << 20 });
+      memory.free();
+    }
+    expect(
+      backend
+        .allocateHost(4096, 'host')
+        .view(0, 4096)
+        .every((byte) => byte === 0),
+    ).toBe(true);
+  });
+
+  it('runs copies without a fence, passes and reads in the order of their calls', async () => {
+    const bindings = normBindings();
+    const { x, y } = Object.fromEntries(bindings.buffers);
+    const list = backend.record([NORM], bindings);
+    // More passes than places for step buffers, in shapes that are launched, captured and replayed.
+    for (let pass = 0; pass < 50; pass++) {
+      const sign = pass % 3 === 0 ? -1 : 1;
+      backend.copy(stage(new Float32Array(4 * WIDTH).fill(sign * 7), 'values'), x);
+      backend.submit(list, step(1 + (pass % 4)));
+      if (pass % 7 === 0)
+        expect(new Set((await floats(y)).slice(0, WIDTH)), `pass ${pass}`).toEqual(new Set([2 * sign]));
+    }
+  });
+
+  it('runs copies with a fence beside the passes, and lets the device wait for them', async () => {
+    const bindings = normBindings();
+    const { x, y } = Object.fromEntries(bindings.buffers);
+    const list = backend.record([NORM], bindings);
+    let fence = backend.submit(list, step(4));
+    for (let pass = 0; pass < 20; pass++) {
+      const sign = pass % 2 === 0 ? -1 : 1;
+      const copied = backend.copy(stage(new Float32Array(4 * WIDTH).fill(sign * 5), 'values'), x, fence);
+      fence = backend.submit(list, step(4), [copied]);
+      expect(new Set(await floats(y)), `pass ${pass}`).toEqual(new Set([2 * sign]));
+    }
+    await backend.wait(fence);
+  });
+
+  it('reads any bytes, also many at once', async () => {
+    const range = upload([1, 2, 3], 'values');
+    const bytes = new Uint8Array(await backend.read({ ...range, offset: 3, bytes: 6 }));
+    expect([...bytes]).toEqual([...new Uint8Array(Float32Array.of(1, 2, 3).buffer).subarray(3, 9)]);
+    expect((await backend.read({ ...range, bytes: 0 })).byteLength).toBe(0);
+    const large = upload(
+      Float32Array.from({ length: 1 << 20 }, (_, i) => i),
+      'numbers',
+    );
+    const reads = await Promise.all(
+      Array.from({ length: 10 }, (_, i) => floats({ ...large, offset: i * (1 << 16), bytes: 1 << (12 + i) })),
+    );
+    for (const [i, values] of reads.entries()) expect(values.at(-1)).toBe(i * (1 << 14) + (1 << (10 + i)) - 1);
+  });
+
+  it('copies from pages that exist already', async () => {
+    const pages = new Uint8Array(new Float32Array(4 * WIDTH).fill(-4).buffer);
+    const bindings = normBindings();
+    const { x, y } = Object.fromEntries(bindings.buffers);
+    const memory = backend.registerHost(pages, 'pages');
+    backend.copy({ memory, offset: 0, bytes: x.bytes }, x);
+    backend.submit(backend.record([NORM], bindings), step(4));
+    expect(new Set(await floats(y))).toEqual(new Set([-2]));
+    memory.free();
+  });
+
+  it('refuses what the device cannot hold, naming it, and goes on', async () => {
+    expect(() => backend.allocateDevice(2 ** 44, 'too much')).toThrow(
+      expect.objectContaining({ code: 'no-memory', message: expect.stringContaining('too much') }),
+    );
+    expect(await floats(upload([5], 'a value'))).toEqual([5]);
+  });
+
+  it('refuses memory and lists that are not its own, or no more', async () => {
+    const bindings = normBindings();
+    const list = backend.record([NORM], bindings);
+    list.dispose();
+    expect(() => backend.submit(list, step(1))).toThrow('disposed');
+    const other = { bytes: 16, label: 'foreign', free: () => {} };
+    await expect(backend.read({ memory: other, offset: 0, bytes: 16 })).rejects.toThrow('foreign');
+    const again = backend.record([NORM], bindings);
+    bindings.buffers.get('x')!.memory.free();
+    expect(() => backend.submit(again, step(1))).toThrow('freed');
+    await expect(backend.wait({ backend: 'cpu' })).rejects.toThrow('a fence of cpu');
+  });
+
+  it('times every launch of a pass', async () => {
+    const bindings = normBindings();
+    const list = backend.record([NORM, NORM], bindings);
+    for (let i = 0; i < 2; i++) {
+      const timings = await backend.profile(list, step(3));
+      expect(timings.map(({ op, label }) => [op, label])).toEqual([
+        [0, `rms-norm ${WIDTH}`],
+        [1, `rms-norm ${WIDTH}`],
+      ]);
+      expect(timings.every(({ seconds }) => seconds > 0 && seconds < 0.01)).toBe(true);
+    }
+    expect((await floats(bindings.buffers.get('y')!)).slice(0, 3 * WIDTH)).toEqual(new Array(3 * WIDTH).fill(2));
+  });
+
+  it('does not grow over many passes', async () => {
+    const bindings = normBindings();
+    const list = backend.record([NORM], bindings);
+    const passes = async (count: number) => {
+      for (let i = 0; i < count; i++) {
+        backend.submit(list, step(1 + (i % 4)));
+        await backend.read({ ...bindings.buffers.get('y')!, bytes: 16 });
+      }
+      return process.memoryUsage.rss();
+    };
+    // The pools of driver and collector take some thousand passes to find their size.
+    const before = await passes(10_000);
+    expect((await passes(10_000)) - before).toBeLessThan(32 << 20);
+  });
+
+  it('frees everything once, after the pass that runs, and takes nothing afterwards', async () => {
+    const list = backend.record([NORM], normBindings());
+    backend.submit(list, step(4));
+    await Promise.all([backend.dispose(), backend.dispose()]);
+    expect(() => backend.allocateDevice(16, 'late')).toThrow('has been disposed');
+  });
+});
