@@ -1,6 +1,7 @@
-// Where does the time of a pass go on this GPU? Prints what the adapter offers, checks every kernel against the reference
-// (the shared cases; --no-check leaves it out), then times whole passes of a random model of a real shape, and every kernel of
-// them by timestamps. Needs dist/ (npm run build:ts) and, for the check, the development dependencies.
+// Where does the time of a pass go on this GPU, in prompts and batches too? Prints what the adapter offers, checks every kernel
+// against the reference (the shared cases; --no-check leaves it out), then times whole passes of a random model of a real shape,
+// and every kernel of them by timestamps. (`ntx bench --ops` does the latter for the decode of a file.) Needs dist/ (npm run
+// build:ts) and, for the check, the development dependencies.
 //
 //   node bench/webgpu-ops.mjs [--adapter NAME] [--shape llama-8b] [--types Q8_0,Q4_K] [--layers 32] [--prompt 512]
 //     [--positions 128,4096] [--tokens 200] [--context 8192] [--dawn TOGGLE]... [--no-check] [--json FILE]
@@ -11,6 +12,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { listAdapters } from '../dist/backend/webgpu/adapter.js';
 import { createWebGpuBackend } from '../dist/backend/webgpu/webgpu.js';
+import { kernelTable } from '../dist/cli/kernel-table.js';
+import { profilePass } from '../dist/profile.js';
 import { syntheticModel } from './webgpu/model.mjs';
 
 const { values: options } = parseArgs({
@@ -39,7 +42,7 @@ const LIMITS = [
 ];
 
 function printFacts({ device, facts }) {
-  const { limits, subgroupMatrices, ...plain } = facts;
+  const { limits, ...plain } = facts;
   console.log(`\n${device.name}, ${device.kind}`);
   console.log(
     Object.entries(plain)
@@ -47,9 +50,6 @@ function printFacts({ device, facts }) {
       .join(', '),
   );
   console.log(LIMITS.map((name) => `${name} ${limits[name]}`).join(', '));
-  for (const { componentType, resultComponentType, M, N, K } of subgroupMatrices) {
-    console.log(`subgroup matrix ${componentType} -> ${resultComponentType}, ${M} x ${N} x ${K}`);
-  }
 }
 
 function checkKernels() {
@@ -71,33 +71,8 @@ function fill(step, rows, position) {
   step.addOutput(rows - 1);
 }
 
-/** Seconds of each kernel in the fastest of a few passes, those with one label added up. */
-async function profile(backend, list, step) {
-  let best = null;
-  for (let i = 0; i < 4; i++) {
-    const timings = await backend.profile(list, step);
-    const seconds = timings.reduce((sum, each) => sum + each.seconds, 0);
-    if (best === null || seconds < best.seconds) best = { seconds, timings };
-  }
-  const kernels = new Map();
-  for (const { label, seconds, weightBytes } of best.timings) {
-    const kernel = kernels.get(label) ?? { label, count: 0, seconds: 0, weightBytes: 0 };
-    kernels.set(label, kernel);
-    kernel.count++;
-    kernel.seconds += seconds;
-    kernel.weightBytes += weightBytes;
-  }
-  return { seconds: best.seconds, kernels: [...kernels.values()].sort((a, b) => b.seconds - a.seconds) };
-}
-
-function printKernels(title, { seconds, kernels }) {
-  console.log(`\n${title}: ${(seconds * 1e3).toFixed(3)} ms in kernels`);
-  for (const kernel of kernels) {
-    const each = ((kernel.seconds / kernel.count) * 1e6).toFixed(1).padStart(9);
-    const share = ((100 * kernel.seconds) / seconds).toFixed(1).padStart(5);
-    const rate = kernel.weightBytes > 0 ? `${(kernel.weightBytes / kernel.seconds / 1e9).toFixed(0)} GB/s` : '';
-    console.log(`${share} %  ${String(kernel.count).padStart(4)} x ${each} us  ${rate.padStart(10)}  ${kernel.label}`);
-  }
+function printKernels(title, profile) {
+  console.log(`\n${title}: ${(profile.seconds * 1e3).toFixed(3)} ms in kernels\n${kernelTable(profile)}`);
 }
 
 async function timeDecode({ forward, bytesPerToken }, position, tokens) {
@@ -142,7 +117,7 @@ async function benchType(type) {
   const layers = options.layers ? Number(options.layers) : undefined;
   const sizes = { maxRows: rows, maxOutputs: 8, slots: 1, context };
   const made = await syntheticModel(backend, options.shape, type, sizes, layers);
-  const { forward, list, ops, compileSeconds, bytesPerToken } = made;
+  const { forward, ops, compileSeconds, bytesPerToken } = made;
   console.log(
     `\n${options.shape} ${type}: ${ops.length} ops, kernels compiled in ${compileSeconds.toFixed(2)} s, ` +
       `${(bytesPerToken / 1e9).toFixed(2)} GB a token`,
@@ -156,7 +131,7 @@ async function benchType(type) {
         `main thread ${decode.mainThreadMsPerToken.toFixed(2)} ms, process ${decode.processMsPerToken.toFixed(2)} ms a token`,
     );
     fill(forward.step, 1, position);
-    result.kernels[`decode at ${position}`] = await profile(backend, list, forward.step);
+    result.kernels[`decode at ${position}`] = await profilePass(forward);
     printKernels(`${type}, decode at ${position}`, result.kernels[`decode at ${position}`]);
   }
   for (const count of [2, 4, 8, 16, rows]) {
@@ -165,7 +140,7 @@ async function benchType(type) {
     console.log(`${type}, ${count} rows a pass: ${prompt.tokensPerSecond.toFixed(0)} tok/s`);
   }
   fill(forward.step, rows, 0);
-  result.kernels[`prompt of ${rows}`] = await profile(backend, list, forward.step);
+  result.kernels[`prompt of ${rows}`] = await profilePass(forward);
   printKernels(`${type}, prompt of ${rows}`, result.kernels[`prompt of ${rows}`]);
   made.free();
   await backend.dispose();

@@ -1,5 +1,9 @@
 // How fast a model runs on this machine, and how near that comes to what its memory allows.
+import type { DeviceInfo } from './backend/backend.js';
 import { createCpuBackend } from './backend/cpu/cpu.js';
+import { createCudaBackend } from './backend/cuda/cuda.js';
+import type { BackendOptions } from './backend/index.js';
+import { measureReadBandwidth } from './backend/webgpu/read-bandwidth.js';
 import { NtxError } from './errors.js';
 import type { LanguageModel } from './language-model.js';
 import type { Model } from './model/index.js';
@@ -28,13 +32,14 @@ export interface BenchResult {
   readonly bytesPerToken: number;
   /** Of the best decode. */
   readonly bytesPerSecond: number;
-  /** Bytes a second that plain reads reached in this run, the best of before and after; null where it is not the CPU. */
+  /** Bytes a second that plain reads reached in this run, the best of before and after; null where it is not measured. */
   readonly readBandwidth: number | null;
   readonly shareOfBandwidth: number | null;
 }
 
 /** Far beyond every cache. */
 const BANDWIDTH_BYTES = 512 << 20;
+const GPU_BANDWIDTH_BYTES = 2 ** 31;
 const WARM_UP_TOKENS = 32;
 
 /** Weights that a decoded token reads, in bytes. A tied output head is read as a whole, as a head. */
@@ -81,13 +86,29 @@ export async function benchModel(
   };
 }
 
-/** Measures what the threads of a CPU backend can read together. */
-export function cpuReadBandwidth(threads: number | undefined): {
+/** Measures plain reads of the memory that the weights are in. */
+export interface ReadMeter {
+  /** Bytes a second. */
   measure(): Promise<number>;
   dispose(): Promise<void>;
-} {
-  const backend = createCpuBackend(threads === undefined ? {} : { threads });
-  return { measure: () => backend.measureReadBandwidth(BANDWIDTH_BYTES), dispose: () => backend.dispose() };
+}
+
+/** For the device that a model was loaded to with these options; null where its memory cannot be measured. */
+export function readMeter({ backend }: DeviceInfo, { threads, adapter }: BackendOptions): ReadMeter | null {
+  switch (backend) {
+    case 'cpu': {
+      const cpu = createCpuBackend(threads === undefined ? {} : { threads });
+      return { measure: () => cpu.measureReadBandwidth(BANDWIDTH_BYTES), dispose: () => cpu.dispose() };
+    }
+    case 'cuda': {
+      const cuda = createCudaBackend();
+      return { measure: () => cuda.measureReadBandwidth(GPU_BANDWIDTH_BYTES), dispose: () => cuda.dispose() };
+    }
+    case 'webgpu':
+      return { measure: () => measureReadBandwidth({ adapter }), dispose: async () => {} };
+    default:
+      return null;
+  }
 }
 
 /** Tokens a second. */

@@ -1,6 +1,7 @@
-import type { Backend, CommandList, DeviceRange, Fence, PassSizes } from './backend/backend.js';
+import type { Backend, CommandList, DeviceRange, Fence, KernelTiming, PassSizes } from './backend/backend.js';
 import { CANDIDATES, type Output, outputBytes, readOutputs } from './backend/outputs.js';
 import { StepBuffer } from './backend/step.js';
+import { NtxError } from './errors.js';
 
 /**
  * One pass of a model: embed, then every unit in order, then logits. Rows may belong to several sequences, prompts and
@@ -30,5 +31,18 @@ export class Forward {
     }
     const bytes = await this.backend.read({ ...this.outputs, bytes: count * outputBytes(CANDIDATES) });
     return readOutputs(bytes, count, CANDIDATES);
+  }
+
+  /** Runs the step with a clock on every kernel. Throws NtxError('unsupported') where the backend has none. */
+  async profile(): Promise<KernelTiming[]> {
+    const timings: KernelTiming[] = [];
+    for (const list of this.lists) {
+      if (!this.backend.profile) {
+        const message = `the ${this.backend.device.backend} backend has no clock for single kernels`;
+        throw new NtxError('unsupported', message, 'measure without --ops, or with --backend webgpu on a GPU');
+      }
+      timings.push(...(await this.backend.profile(list, this.step)));
+    }
+    return timings;
   }
 }

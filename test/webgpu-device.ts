@@ -10,13 +10,17 @@ if (SKIP_WEBGPU) console.warn('WebGPU tests skipped: NTX_TEST_SKIP_WEBGPU=1 is s
 export const TEST_ADAPTER = process.env.NTX_TEST_ADAPTER ?? '0';
 
 /** Fails, with what to do, where there is no device: silence would look like success. */
-export async function openTestDevice(options: AdapterOptions = {}): Promise<WebGpuBackend> {
+export async function onTestDevice<T>(open: () => Promise<T>): Promise<T> {
   try {
-    return await createWebGpuBackend({ adapter: TEST_ADAPTER, ...options });
+    return await open();
   } catch (error) {
-    if (!(error instanceof NtxError)) throw error;
+    if (!(error instanceof NtxError) || error.code !== 'no-backend') throw error;
     const why = process.env.NTX_TEST_VULKAN_PROBLEM ? `; ${process.env.NTX_TEST_VULKAN_PROBLEM}` : '';
     const advice = 'run "node scripts/software-vulkan.mjs" to see why, or set NTX_TEST_SKIP_WEBGPU=1 to test without';
     throw new Error(`${error.message}${why}; ${advice}`, { cause: error });
   }
+}
+
+export function openTestDevice(options: AdapterOptions = {}): Promise<WebGpuBackend> {
+  return onTestDevice(() => createWebGpuBackend({ adapter: TEST_ADAPTER, ...options }));
 }

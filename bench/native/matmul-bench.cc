@@ -1,5 +1,4 @@
-// Are the CPU backend's matrix products right, and how near do they come to the memory's speed? Built by
-// build-matmul-bench.sh.
+// Are the CPU backend's matrix products right, and how near to the memory's speed? build-matmul-bench.sh builds it.
 //
 //   check              every type, shape and set of kernels against a sum of doubles; 1 thread against 2
 //   decode [type...]   one activation row, matrices that together exceed the caches, in % of a plain read

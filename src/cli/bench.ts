@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
 import type { BenchResult, Rate } from '../bench.js';
 import type { LanguageModel } from '../language-model.js';
+import type { PassProfile } from '../profile.js';
 import { interruptible } from './interrupt.js';
+import { kernelTable } from './kernel-table.js';
 import { loadWithProgress } from './load.js';
 import { describeMachine } from './machine.js';
 import { addBackendOptions, loadOptions, type ModelFlags } from './model-options.js';
@@ -13,6 +15,7 @@ interface BenchFlags extends ModelFlags {
   readonly promptTokens: number;
   readonly tokens: number;
   readonly repeat: number;
+  readonly ops?: boolean;
   readonly json?: boolean;
 }
 
@@ -25,12 +28,14 @@ export function addBench(program: Command): void {
     .option('--prompt-tokens <count>', 'tokens of the prompt', wholeValue('--prompt-tokens', 1, 2 ** 20), 512)
     .option('--tokens <count>', 'tokens to decode', wholeValue('--tokens', 1, 2 ** 20), 64)
     .option('--repeat <count>', 'how often each is timed', wholeValue('--repeat', 1, 1000), 3)
+    .option('--ops', 'time the kernels of a decoded token one by one (webgpu)')
     .option('--json', 'the result as JSON, with a description of the machine');
   addBackendOptions(command).action(bench);
 }
 
 async function bench(path: string | undefined, flags: BenchFlags): Promise<void> {
-  const { benchModel, cpuReadBandwidth } = await import('../bench.js');
+  const { benchModel, readMeter } = await import('../bench.js');
+  const { profileDecode } = await import('../profile.js');
   const { loadHostAddon } = await import('../backend/cpu/binding.js');
   const { promptTokens, tokens, repeat } = flags;
   await interruptible(async (signal) => {
@@ -38,9 +43,12 @@ async function bench(path: string | undefined, flags: BenchFlags): Promise<void>
     const model = await loadWithProgress(path, { ...loadOptions(flags), context, signal });
     // Of the load alone: measuring the bandwidth takes memory too.
     const memory = { ...model.memory, peakOfLoad: process.resourceUsage().maxRSS * 1024 };
-    const bandwidth = model.device.backend === 'cpu' ? cpuReadBandwidth(flags.threads) : null;
+    const meter = readMeter(model.device, flags);
     try {
-      const result = await benchModel(model, { promptTokens, tokens, repeat, signal }, bandwidth?.measure ?? null);
+      // First without: what cannot be timed is told before a measurement of minutes.
+      if (flags.ops) await profileDecode(model, 0);
+      const result = await benchModel(model, { promptTokens, tokens, repeat, signal }, meter?.measure ?? null);
+      const ops = flags.ops ? { position: tokens, ...(await profileDecode(model, tokens)) } : undefined;
       if (flags.json) {
         const about = {
           date: new Date().toISOString(),
@@ -48,10 +56,11 @@ async function bench(path: string | undefined, flags: BenchFlags): Promise<void>
           machine: { ...describeMachine(), kernels: loadHostAddon().addon?.cpuInfo().variant ?? null },
           model: modelFacts(model, path),
         };
-        printJson({ ...about, device: model.device, options: { promptTokens, tokens, repeat }, ...result, memory }, 2);
-      } else print(asText(model, flags, result, memory));
+        const options = { promptTokens, tokens, repeat };
+        printJson({ ...about, device: model.device, options, ...result, memory, ops }, 2);
+      } else print(asText(model, flags, result, memory) + (ops ? opsText(ops, result) : ''));
     } finally {
-      await bandwidth?.dispose();
+      await meter?.dispose();
       await model.dispose();
     }
   });
@@ -90,4 +99,10 @@ function asText(
     ['', bytesText(memory.peakOfLoad), 'peak of the process after loading'],
   ];
   return `${heading}\n${table(rows, [1])}`;
+}
+
+function opsText(ops: PassProfile & { position: number }, { decode }: BenchResult): string {
+  const milliseconds = (seconds: number) => `${(1e3 * seconds).toFixed(3)} ms`;
+  const sum = `${milliseconds(ops.seconds)} in all; decoding a token takes ${milliseconds(1 / decode.best)}`;
+  return `\nKernels of the token at position ${ops.position}: ${sum}\n${kernelTable(ops)}`;
 }

@@ -2,26 +2,13 @@ import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Command } from 'commander';
-import {
-  describeDisk,
-  describeHugePages,
-  describeMachine,
-  findCompiler,
-  findNvidiaDriver,
-  findVulkanLoader,
-} from './machine.js';
+import type { AdapterEntry } from '../backend/webgpu/adapter.js';
+import { NtxError } from '../errors.js';
+import { gpuFindings } from './doctor-gpu.js';
+import type { Finding } from './finding.js';
+import { describeDisk, describeHugePages, describeMachine, findCompiler } from './machine.js';
 import { bytesText, print, printJson, table } from './output.js';
 import { version } from './version.js';
-
-/** One thing that was looked at. */
-interface Finding {
-  readonly name: string;
-  /** ok; missing: something would be better or run at all with it; note: worth knowing. */
-  readonly state: 'ok' | 'missing' | 'note';
-  readonly found: string;
-  /** What mends it: a command where there is one. */
-  readonly advice?: string;
-}
 
 /** Of the tested versions, as package.json's engines says. */
 const OLDEST_NODE = [20, 17];
@@ -38,16 +25,28 @@ export function addDoctor(program: Command): void {
 
 async function doctor(folder: string | undefined, flags: { json?: boolean }): Promise<void> {
   const { EMBEDDED_MODEL } = await import('../open-model.js');
+  const adapters = await findAdapters();
   const findings = [
     ...software(),
     ...(await processor()),
+    ...gpuFindings(adapters),
     hugePages(),
     await embeddedModel(EMBEDDED_MODEL),
     disk(folder ?? dirname(EMBEDDED_MODEL)),
-    ...notUsedYet(),
   ];
-  if (flags.json) printJson({ ntx: version(), machine: describeMachine(), findings }, 2);
-  else print(asText(findings));
+  if (flags.json) {
+    const found = adapters instanceof NtxError ? [] : adapters;
+    printJson({ ntx: version(), machine: describeMachine(), adapters: found, findings }, 2);
+  } else print(asText(findings));
+}
+
+/** Or why there is none to ask for: the package of WebGPU does not load. */
+async function findAdapters(): Promise<readonly AdapterEntry[] | NtxError> {
+  const { listAdapters } = await import('../backend/webgpu/adapter.js');
+  return listAdapters().catch((error: unknown) => {
+    if (error instanceof NtxError) return error;
+    throw error;
+  });
 }
 
 function asText(findings: readonly Finding[]): string {
@@ -84,11 +83,9 @@ async function processor(): Promise<Finding[]> {
       memory,
       compilerFinding(compiler),
       {
-        ...{
-          name: 'cpu backend',
-          state: 'missing',
-          found: `not there (${loaded.reason}); the slow reference runs instead`,
-        },
+        name: 'cpu backend',
+        state: 'missing',
+        found: `not there (${loaded.reason}); the slow reference runs instead`,
         advice: `${advice}run "npm run build:native" in the folder of ntx`,
       },
     ];
@@ -144,18 +141,4 @@ function disk(folder: string): Finding {
     const found = `${folder}: ${error instanceof Error ? error.message : String(error)}`;
     return { name, state: 'missing', found, advice: 'give the folder that holds your models: ntx doctor FOLDER' };
   }
-}
-
-function notUsedYet(): Finding[] {
-  const driver = findNvidiaDriver();
-  const vulkan = findVulkanLoader();
-  const note = (name: string, found: string): Finding => ({
-    name,
-    state: 'note',
-    found: `${found}; not used yet by this version`,
-  });
-  return [
-    ...(driver === null ? [] : [note('NVIDIA driver', driver)]),
-    ...(vulkan === null ? [] : [note('Vulkan loader', vulkan)]),
-  ];
 }

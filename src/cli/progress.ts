@@ -3,23 +3,48 @@ import { bytesText } from './output.js';
 /** What is over sooner needs no bar. */
 const BAR_AFTER_MS = 1000;
 
+/** A line of cli-progress, and what its names beside {bar}, {value} and {total} stand for. */
+interface Line {
+  readonly format: string;
+  payload(done: number, total: number, seconds: number): object;
+}
+
+/** Of work in bytes: "loading", "writing". */
+export function bytesLine(verb: string): Line {
+  return {
+    format: `${verb} {bar} {percentage}% | {written} of {whole} | {rate}/s | {eta_formatted} left`,
+    payload: (done, total, seconds) => ({
+      written: bytesText(done),
+      whole: bytesText(total),
+      rate: bytesText(done / seconds),
+    }),
+  };
+}
+
+export const KERNELS_LINE: Line = { format: 'compiling kernels {bar} {value} of {total}', payload: () => ({}) };
+
 interface Bar {
   setTotal(total: number): void;
   update(value: number, payload: object): void;
   stop(): void;
 }
 
-/** A bar with bytes and rate on stderr for work that takes over a second; nothing where stderr is no terminal. */
+/** A bar on stderr for work that takes over a second; nothing where stderr is no terminal. */
 export class Progress {
-  private readonly started = performance.now();
   private readonly timer: NodeJS.Timeout | undefined;
   private done = 0;
   private total = 0;
   private bar: Bar | null = null;
   private ended = false;
 
-  constructor(private readonly verb: string) {
-    if (process.stderr.isTTY) this.timer = setTimeout(() => void this.show(), BAR_AFTER_MS);
+  /** @param started when the work began that the bar is a part of, by performance.now() */
+  constructor(
+    private readonly line: Line,
+    readonly started = performance.now(),
+    private readonly stream: NodeJS.WriteStream = process.stderr,
+  ) {
+    const delay = Math.max(0, started + BAR_AFTER_MS - performance.now());
+    if (stream.isTTY) this.timer = setTimeout(() => void this.show(), delay);
   }
 
   update(done: number, total: number): void {
@@ -38,15 +63,14 @@ export class Progress {
   private async show(): Promise<void> {
     const { default: cliProgress } = await import('cli-progress');
     if (this.ended) return;
-    const format = `${this.verb} {bar} {percentage}% | {written} of {whole} | {rate}/s | {eta_formatted} left`;
-    const options = { format, stream: process.stderr, clearOnComplete: true, barsize: 20, hideCursor: false };
+    const { format } = this.line;
+    const options = { format, stream: this.stream, clearOnComplete: true, barsize: 20, hideCursor: false };
     const bar = new cliProgress.SingleBar(options, cliProgress.Presets.shades_classic);
     bar.start(this.total, this.done, this.payload());
     this.bar = bar;
   }
 
   private payload(): object {
-    const seconds = (performance.now() - this.started) / 1000;
-    return { written: bytesText(this.done), whole: bytesText(this.total), rate: bytesText(this.done / seconds) };
+    return this.line.payload(this.done, this.total, (performance.now() - this.started) / 1000);
   }
 }

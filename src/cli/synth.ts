@@ -3,7 +3,7 @@ import { WEIGHT_TYPES } from '../synth/recipe.js';
 import { SHAPES } from '../synth/shapes.js';
 import { interruptible } from './interrupt.js';
 import { bytesText, note, paint } from './output.js';
-import { Progress } from './progress.js';
+import { bytesLine, Progress } from './progress.js';
 import { wholeValue } from './values.js';
 
 interface SynthFlags {
@@ -39,7 +39,7 @@ export function addSynth(program: Command): void {
 async function synth(shape: string, path: string, flags: SynthFlags): Promise<void> {
   const { synthesize } = await import('../synth/synthesize.js');
   const started = performance.now();
-  const progress = new Progress('writing');
+  const progress = new Progress(bytesLine('writing'));
   const options = { ...flags, shape };
   const result = await interruptible((signal) =>
     synthesize(path, { ...options, signal }, (written, total) => progress.update(written, total)),

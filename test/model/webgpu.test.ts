@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Output } from '../../src/backend/outputs.js';
 import { type LanguageModel, loadModel } from '../../src/index.js';
 import { perplexity } from '../../src/perplexity.js';
-import { SKIP_WEBGPU, TEST_ADAPTER } from '../webgpu-device.js';
+import { onTestDevice, SKIP_WEBGPU, TEST_ADAPTER } from '../webgpu-device.js';
 import { FABLE_DRAFT, HELDOUT, STORIES, sharedModel } from './files.js';
 import { ntx } from './program.js';
 
@@ -32,7 +32,7 @@ describe.skipIf(SKIP_WEBGPU).each(models.filter(({ file }) => file !== null))('$
   beforeAll(async () => {
     const sizes = { context: 256, maxRows: 128, maxOutputs: 128 };
     cpu = await loadModel(file!, { backend: 'cpu', ...sizes });
-    webgpu = await loadModel(file!, { backend: 'webgpu', adapter: TEST_ADAPTER, ...sizes });
+    webgpu = await onTestDevice(() => loadModel(file!, { backend: 'webgpu', adapter: TEST_ADAPTER, ...sizes }));
   });
 
   afterAll(async () => {
@@ -86,10 +86,35 @@ describe.skipIf(SKIP_WEBGPU)('the program', () => {
     expect(stdout.length).toBeGreaterThan(8);
   });
 
+  test('times the kernels of a token, and what the memory can be read with', async () => {
+    const args = ['bench', STORIES, '--backend', 'webgpu', '--adapter', TEST_ADAPTER, '--prompt-tokens', '16'];
+    const { status, stdout } = await ntx([...args, '--tokens', '8', '--repeat', '1', '--ops', '--json']);
+    expect(status).toBe(0);
+    const { ops, bytesPerToken, decode, readBandwidth, shareOfBandwidth } = JSON.parse(stdout);
+    expect(shareOfBandwidth).toBeCloseTo((bytesPerToken * decode.best) / readBandwidth, 6);
+    expect(ops.position).toBe(8);
+    const sum = (of: (kernel: { seconds: number; weightBytes: number }) => number) =>
+      ops.kernels.reduce((all: number, kernel: { seconds: number; weightBytes: number }) => all + of(kernel), 0);
+    expect(sum(({ seconds }) => seconds)).toBeCloseTo(ops.seconds, 9);
+    // Every matrix that a token reads is in the table; norms are not counted there.
+    expect(sum(({ weightBytes }) => weightBytes) / bytesPerToken).toBeGreaterThan(0.98);
+    expect(sum(({ weightBytes }) => weightBytes)).toBeLessThanOrEqual(bytesPerToken);
+  });
+
+  test('lists the adapters', async () => {
+    const { adapters, findings } = JSON.parse((await ntx(['doctor', '--json'])).stdout);
+    expect(adapters.length).toBeGreaterThan(0);
+    for (const { index, name, refused } of adapters) {
+      const found = findings.find((finding: { name: string }) => finding.name === `  adapter ${index}`).found;
+      expect(found).toContain(name);
+      if (refused) expect(found).toContain(refused);
+    }
+  });
+
   test('says which adapters there are when the wanted one is not', async () => {
     const { status, stderr } = await ntx(['run', '-n', '1', '--backend', 'webgpu', '--adapter', 'no such adapter']);
     expect(status).toBe(2);
-    expect(stderr).toMatch(/expected an adapter "no such adapter", found 0: /);
+    expect(stderr).toMatch(/expected an adapter "no such adapter" that can be used, found adapter 0, /);
   });
 });
 

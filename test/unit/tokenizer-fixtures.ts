@@ -3,8 +3,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { brotliDecompressSync } from 'node:zlib';
+import { NtxError } from '../../src/errors.js';
 import { openGguf } from '../../src/gguf/open.js';
 import type { GgufModel, MetadataValue } from '../../src/gguf/types.js';
+import { createTokenizer, type Tokenizer } from '../../src/tokenizer/index.js';
 
 const FOLDER = new URL('vectors/tokenizer/', import.meta.url);
 
@@ -81,4 +83,18 @@ export function sentencePiece(
     'ggml.scores': [...new Array<number>(259).fill(0), ...pieces.map(([, score]) => score)],
     ...more,
   };
+}
+
+export function make(tokenizer: Record<string, MetadataValue>): Tokenizer {
+  return createTokenizer(gguf(tokenizer));
+}
+
+export function errorOf(run: () => unknown): NtxError {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof NtxError) return error;
+    throw error;
+  }
+  throw new Error('nothing was thrown');
 }
