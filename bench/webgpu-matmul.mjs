@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { decodeRow } from '../dist/backend/reference/dequantize/dequantize.js';
 import { inputDispatches, productDispatches } from '../dist/backend/webgpu/kernels/product.js';
 import { chooseProducts } from '../dist/backend/webgpu/kernels/product-choice.js';
+import { deviceReadBandwidth } from '../dist/backend/webgpu/read-bandwidth.js';
 import { GGML_TYPES, typeBytes } from '../dist/gguf/types.js';
 import { columnCandidates, nameOf, PATCHES, tileCandidates, vectorCandidates } from './webgpu/candidates.mjs';
 import { Lab } from './webgpu/lab.mjs';
@@ -55,47 +56,6 @@ lab.write(input, 0, activations);
 const results = [];
 const deadline = performance.now() + 1000 * Number(options.seconds);
 let skipped = 0;
-
-const READ = `
-override QUADS: u32;
-override THREADS: u32;
-@group(0) @binding(0) var<storage, read> bytes: array<vec4u>;
-@group(0) @binding(3) var<storage, read_write> result: array<u32>;
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  var sum = vec4u();
-  for (var i = id.x; i < QUADS; i += 4u * THREADS) {
-    sum ^= bytes[i] ^ bytes[min(i + THREADS, QUADS - 1u)] ^ bytes[min(i + 2u * THREADS, QUADS - 1u)]
-      ^ bytes[min(i + 3u * THREADS, QUADS - 1u)];
-  }
-  if ((sum.x ^ sum.y ^ sum.z ^ sum.w) == 0x12345678u) {
-    result[id.x] = sum.x;
-  }
-}`;
-
-/** Bytes a second of a kernel that only reads, in pieces of `bytes`; several launches, the best counts. */
-async function readBandwidth(bytes) {
-  const size = Math.min(bytes, total, facts.limits.maxStorageBufferBindingSize);
-  let best = 0;
-  for (const groups of [528, 1056, 2112, 4224]) {
-    const pieces = Math.max(1, Math.floor(total / size));
-    const prepared = [];
-    for (let p = 0; p < pieces; p++) {
-      const offset = Math.floor((p * size) / 256) * 256;
-      const range = { memory: weights, offset, bytes: Math.min(size, total - offset) };
-      const outRange = { memory: out, offset: 0, bytes: out.bytes };
-      const dispatch = {
-        code: READ,
-        constants: { QUADS: Math.floor(range.bytes / 16), THREADS: 256 * groups },
-        bindings: [{ range, access: 'read' }, null, null, { range: outRange, access: 'read-write' }],
-        groups: () => [groups, 1, 1],
-      };
-      prepared.push(await lab.prepare(dispatch, scratch));
-    }
-    best = Math.max(best, (pieces * size) / (await lab.best(prepared, 1)));
-  }
-  return best;
-}
 
 /** Fills the weights with rows of a type, and gives their sums with the checked rows of activations. */
 async function fillWeights(type, cols, isGated) {
@@ -238,12 +198,11 @@ async function compare(setup, candidates, rows, bandwidth) {
 
 const parts = options.parts.split(',');
 const types = options.types.split(',');
-console.log(`${lab.name}, subgroups of ${facts.subgroupMinSize} to ${facts.subgroupMaxSize}, f16 ${facts.f16}`);
-console.log(`subgroup matrices: ${JSON.stringify(facts.subgroupMatrices)}`);
-const bandwidth = await readBandwidth(total);
+console.log(`${lab.name}, subgroups of ${facts.subgroupMinSize} to ${facts.subgroupMaxSize}`);
+const bandwidth = await deviceReadBandwidth(lab.device, total);
 console.log(`read kernel: ${(bandwidth / 1e9).toFixed(0)} GB/s = 100 %`);
 for (const bytes of [9.4e6, 17.8e6, 33e6, 62e6]) {
-  const rate = await readBandwidth(Math.floor(bytes / 256) * 256);
+  const rate = await deviceReadBandwidth(lab.device, total, bytes);
   console.log(
     `  in pieces of ${(bytes / 1e6).toFixed(1)} MB: ${(rate / 1e9).toFixed(0)} GB/s ${((100 * rate) / bandwidth).toFixed(1)} %`,
   );
@@ -263,7 +222,7 @@ for (const [index, type] of types.entries()) {
     }
     if (has('tile')) {
       for (const rows of height === tallest ? [32, 64, 512] : [512]) {
-        await compare(setup, tileCandidates(facts, type), rows, bandwidth);
+        await compare(setup, tileCandidates(type), rows, bandwidth);
       }
     }
   }

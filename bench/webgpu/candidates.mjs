@@ -1,5 +1,4 @@
 // Kernels to compare: cuts of the vector and tile kernels, and changes of their text.
-import { chooseMatrix } from '../../dist/backend/webgpu/kernels/product-choice.js';
 import { TYPES } from '../../dist/gguf/types.js';
 
 export const PATCHES = {
@@ -14,24 +13,13 @@ export const PATCHES = {
         /fn byte_1\(v: Bits\) -> Reals \{[^}]*\}/,
         'fn byte_1(v: Bits) -> Reals {\n  return Reals((bitcast<Ints>(v << Bits(16u))) >> Bits(24u));\n}',
       ),
-  // Q8_0: 16 codes a thread instead of 8.
-  sixteen: (code) =>
-    code
-      .replace('const ITEM_WORDS = 2u;', 'const ITEM_WORDS = 4u;')
-      .replace('return 8u * item;', 'return 16u * item;')
-      .replace(
-        /fn load_item\([\s\S]*?\n\}/,
-        'fn load_item(at: Bits, item: u32) -> Item {\n  let s = load_16(at, item);\n  return Item(s.codes, array(s.scale), array(Reals()));\n}',
-      ),
 };
 
 export const nameOf = ({ choice, patch }) => {
   const how =
     choice.family === 'vector'
-      ? `${choice.lanes}x${choice.tiles} rows, split ${choice.split}, ${choice.threads} threads, ${choice.columns} cols`
-      : choice.family === 'tile'
-        ? `tile ${16 * choice.tm}x${16 * choice.tn}${choice.ahead ? ' ahead' : ''}`
-        : `matrix ${32 * choice.fm}x${64 * choice.fn}`;
+      ? `${choice.lanes}x${choice.tiles} rows, split ${choice.split}, ${choice.threads} threads, ${choice.columns} cols${choice.inQuads ? ', in quads' : ''}`
+      : `tile ${16 * choice.tm}x${16 * choice.tn}`;
   return `${choice.activations} ${how}${patch ? ` (${patch})` : ''}`;
 };
 
@@ -52,14 +40,14 @@ const GRID = [
   [128, 128],
 ];
 
-function vectors(facts, activations, columns, grid, tilings) {
+function vectors(facts, activations, columns, grid, tilings, inQuads = false) {
   const subgroup = facts.subgroups && facts.subgroupMinSize === facts.subgroupMaxSize ? facts.subgroupMaxSize : 1;
   const most = Math.min(256, facts.limits.maxComputeInvocationsPerWorkgroup);
   return tilings.flatMap(([lanes, tiles]) =>
     grid
       .filter(([split, threads]) => threads <= most && split >= subgroup)
       .map(([split, threads]) => ({
-        choice: { family: 'vector', activations, columns, lanes, tiles, split, threads, subgroup },
+        choice: { family: 'vector', activations, inQuads, columns, lanes, tiles, split, threads, subgroup },
       })),
   );
 }
@@ -81,7 +69,7 @@ export function vectorCandidates(facts, type, isGated) {
   return [
     ...vectors(facts, 'f32', 1, WIDE_GRID, [small, ...large]),
     ...(isCoded(type) ? [...vectors(facts, 'int8', 1, GRID, large), ...patched('convert')] : []),
-    ...(type === 'Q8_0' ? patched('sixteen') : []),
+    ...(type === 'Q8_0' ? vectors(facts, 'int8', 1, GRID, large, true) : []),
   ];
 }
 
@@ -99,7 +87,7 @@ export function columnCandidates(facts, type, columns) {
 }
 
 /** For many. */
-export function tileCandidates(facts, type) {
+export function tileCandidates(type) {
   const sizes = [
     [1, 8],
     [2, 4],
@@ -109,22 +97,10 @@ export function tileCandidates(facts, type) {
     [8, 4],
     [8, 8],
   ];
-  const tile = (activations, ahead) => (size) => {
+  const tile = (activations) => (size) => {
     const [tm, tn] = size;
-    return { choice: { family: 'tile', activations, tm, tn, ahead } };
+    return { choice: { family: 'tile', activations, tm, tn } };
   };
-  if (!isCoded(type)) return sizes.map(tile('f32', false));
-  const matrices = [
-    [2, 2],
-    [2, 1],
-    [4, 1],
-    [1, 2],
-    [1, 1],
-  ].map(([fm, fn]) => ({ choice: { family: 'matrix', activations: 'fixed', fm, fn } }));
-  return [
-    ...(chooseMatrix(facts) ? matrices : []),
-    ...sizes.map(tile('int8', true)),
-    ...sizes.map(tile('int8', false)),
-    tile('f32', false)([4, 8]),
-  ];
+  if (!isCoded(type)) return sizes.map(tile('f32'));
+  return [...sizes.map(tile('int8')), tile('f32')([4, 8])];
 }

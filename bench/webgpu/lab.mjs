@@ -4,7 +4,6 @@ import { create } from 'webgpu';
 
 const USAGE = { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, UNIFORM: 0x40, STORAGE: 0x80, QUERY_RESOLVE: 0x200 };
 const COMPUTE = 4;
-const MATRIX_FEATURE = 'chromium-experimental-subgroup-matrix';
 
 /** GPU time before a measurement counts, and the most runs that it may take. */
 const WARM_SECONDS = 0.03;
@@ -16,7 +15,7 @@ export class Lab {
   /** `flags` go to Dawn: adapter=<name>, enable-dawn-features=<switch>,... */
   static async open(flags) {
     const gpu = create([
-      'enable-dawn-features=allow_unsafe_apis',
+      'enable-dawn-features=allow_unsafe_apis,disable_robustness',
       'disable-dawn-features=timestamp_quantization',
       ...flags,
     ]);
@@ -26,9 +25,7 @@ export class Lab {
     for (const name in adapter.limits) {
       if (/Storage|Compute|maxBufferSize/.test(name)) requiredLimits[name] = adapter.limits[name];
     }
-    const requiredFeatures = ['shader-f16', 'subgroups', 'timestamp-query', MATRIX_FEATURE].filter((name) =>
-      adapter.features.has(name),
-    );
+    const requiredFeatures = ['subgroups', 'timestamp-query'].filter((name) => adapter.features.has(name));
     return new Lab(gpu, adapter, await adapter.requestDevice({ requiredLimits, requiredFeatures }));
   }
 
@@ -39,12 +36,10 @@ export class Lab {
     const subgroups = device.features.has('subgroups');
     this.facts = {
       limits: device.limits,
-      f16: device.features.has('shader-f16'),
       subgroups,
       subgroupMinSize: subgroups ? adapter.info.subgroupMinSize : 0,
       subgroupMaxSize: subgroups ? adapter.info.subgroupMaxSize : 0,
       packedDot: gpu.wgslLanguageFeatures.has('packed_4x8_integer_dot_product'),
-      subgroupMatrices: device.features.has(MATRIX_FEATURE) ? [...adapter.info.subgroupMatrixConfigs] : [],
       vendor: adapter.info.vendor,
     };
     this.counts = this.#buffer(16, USAGE.UNIFORM | USAGE.COPY_DST);

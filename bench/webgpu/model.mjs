@@ -119,13 +119,15 @@ export async function syntheticModel(backend, shapeName, type, sizes, layers) {
 
   const started = performance.now();
   const ops = [...model.prologue, ...model.units.flatMap((unit) => unit.ops)];
-  const list = backend.record(ops, { weights, buffers: buffers.ranges, sizes });
+  const bindings = { weights, buffers: buffers.ranges, sizes };
+  const list = backend.record(ops, bindings);
   await list.ready?.();
   const compileSeconds = (performance.now() - started) / 1000;
   const outputs = buffers.ranges.get(OUTPUTS);
   const bytesPerToken = model.units.reduce((sum, unit) => sum + unit.bytes, 0);
   return {
-    ...{ model, ops, list, compileSeconds, bytesPerToken, outputBytes: outputBytes(256) },
+    ...{ model, ops, bindings, list, compileSeconds, bytesPerToken, outputBytes: outputBytes(256) },
+    outputs,
     forward: new Forward(backend, [list], outputs, sizes),
     free() {
       list.dispose();

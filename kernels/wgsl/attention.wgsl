@@ -25,7 +25,13 @@ fn first_position(position: u32) -> u32 {
   return select(0u, position + 1 - min(WINDOW, position + 1), WINDOW > 0);
 }
 
-/// `count`, unknown when the kernel is compiled. Some drivers unroll whatever they can, and take half a minute for it.
+/// Software drivers unroll whatever they can, and take half a minute for it; on a GPU loads of unrolled loops run together.
+override ROLLED: bool;
+
+/// `count`; with ROLLED unknown when the kernel is compiled.
 fn rolled(count: u32) -> u32 {
-  return min(count, count + step[0]);
+  if (ROLLED) {
+    return min(count, count + step[0]);
+  }
+  return count;
 }

@@ -1,3 +1,6 @@
+const PAIRS_OF_ITEMS = false;
+override ITEMS: u32 = (K + 4u * ITEM_WORDS - 1u) / (4u * ITEM_WORDS);
+
 /// Adds the products of one item of weights with f32 activations: sums[column * TILES + tile].
 fn accumulate(sums: ptr<function, array<Reals, SUMS>>, rows: ptr<function, array<Bits, TILES>>, item: u32) {
   var items: array<Item, TILES>;

@@ -1,7 +1,9 @@
-// Activations of 8 bits, as matmul.quantize.wgsl leaves them.
+// Activations of 8 bits, as code-rows.write.wgsl lays them out.
 
-/// The first words of scales in scratch.
-override SCALES: u32;
+/// The first word of them.
+override INPUT: u32;
+const PAIRS_OF_ITEMS = false;
+override ITEMS: u32 = K / (4u * ITEM_WORDS);
 
 @group(0) @binding(7) var<storage, read> x_floats: array<f32>;
 
@@ -14,8 +16,8 @@ fn accumulate(sums: ptr<function, array<Reals, SUMS>>, rows: ptr<function, array
   for (var run = 0u; run < RUNS; run++) {
     let k = run_at(item, run);
     for (var c = 0u; c < COLS; c++) {
-      let x = run_codes(c * K + k);
-      let x_scale = x_floats[SCALES + (c * K + k) / 32u];
+      let x = run_codes(INPUT + c * K + k / 4u);
+      let x_scale = x_floats[INPUT + c * K + K / 4u + k / 32u];
       var x_sum = 0i;
       if (HAS_OFFSET) {
         for (var w = 0u; w < RUN_WORDS; w++) {

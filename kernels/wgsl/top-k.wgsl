@@ -2,16 +2,14 @@
 // distance from the largest logit in eighths (which spreads usual logits over the bins), the logit as an integer in its
 // order, and the token, inverted. A radix select takes 8 bits of the key at a time and ends as soon as whole bins make up K;
 // what comes out is a set, so the order in which invocations append to it does not matter.
-// Joined behind a reduce file; before top-k.logits.wgsl or top-k.chosen.wgsl, which say what the items are, and
-// top-k.chunk.wgsl (the best of one chunk) or top-k.result.wgsl (the result of an output).
-override WIDTH: u32;
+// Joined behind a reduce file and top-k.order.wgsl; before top-k.logits.wgsl or top-k.chosen.wgsl, which say what the items
+// are, and top-k.chunk.wgsl (the best of one chunk), top-k.result.wgsl (the result of an output) or top-k.best.wgsl (the
+// same by other means, for which this is the last resort).
 override K: u32;
 override CHUNK: u32;
 /// A power of two, K or more.
 override SORTED: u32;
 override CHUNKS: u32 = (WIDTH + CHUNK - 1) / CHUNK;
-
-@group(0) @binding(0) var<storage, read> logits: array<f32>;
 
 const BINS = 256u;
 /// Rounds of 8 bits: one for the distance, four each for logit and token.
@@ -47,19 +45,6 @@ struct Key {
 struct Sum {
   largest: f32,
   sum: f32,
-}
-
-/// Integers in the order of the numbers; both zeros are one.
-fn order_of(logit: f32) -> u32 {
-  let bits = bitcast<u32>(logit);
-  if (bits == 0x80000000u) {
-    return 0x80000000u;
-  }
-  return select(bits | 0x80000000u, ~bits, (bits >> 31) == 1u);
-}
-
-fn logit_of(order: u32) -> f32 {
-  return bitcast<f32>(select(~order, order & 0x7fffffffu, (order >> 31) == 1u));
 }
 
 fn key_of(order: u32, token: u32, largest: f32) -> Key {

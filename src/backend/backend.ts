@@ -115,7 +115,10 @@ export interface Backend {
    * device memory. Absent: allocateHost.
    */
   allocateTable?(bytes: number, label: string): HostMemory;
-  /** Checks every op against its bindings (shapes, types, ranges) and throws NtxError('internal') on a mismatch. */
+  /**
+   * Checks every op against its bindings (shapes, types, ranges) and throws NtxError('internal') on a mismatch. An activation
+   * that the next op of the list reads and no later one may be left in another form than f32.
+   */
   record(ops: readonly Op[], bindings: Bindings): CommandList;
   copy(from: HostRange, to: DeviceRange, after?: Fence): Fence;
   /** Submits run in the order of their calls. The step buffer is copied before this returns. */

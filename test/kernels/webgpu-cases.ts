@@ -9,6 +9,12 @@ import { differences, expectedOf, runSetup } from './harness.js';
 import type { Precision } from './tolerance.js';
 import { isQuant } from './weights.js';
 
+/**
+ * Each of some thousand kernels runs once: compiling them without LLVM's optimisations takes a third less on lavapipe, which
+ * reads this when it starts. Other drivers do not know it.
+ */
+process.env.GALLIVM_PERF ??= 'nopt';
+
 /** With packed products of 8 bits, tiles round activations in blocks of 32; every other kernel takes them as they are. */
 const precisionOf = (backend: WebGpuBackend): Precision => ({
   activationBlock: (type) => (backend.facts.packedDot && isQuant(type) ? 32 : 0),

@@ -3,9 +3,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Bindings, DeviceRange, HostMemory } from '../../src/backend/backend.js';
 import type { Op } from '../../src/backend/ops.js';
 import { StepBuffer } from '../../src/backend/step.js';
+import { measureReadBandwidth } from '../../src/backend/webgpu/read-bandwidth.js';
 import { createWebGpuBackend, type WebGpuBackend } from '../../src/backend/webgpu/webgpu.js';
 import { NtxError } from '../../src/errors.js';
-import { openTestDevice, SKIP_WEBGPU } from '../webgpu-device.js';
+import { openTestDevice, SKIP_WEBGPU, TEST_ADAPTER } from '../webgpu-device.js';
 
 const WIDTH = 64;
 const SIZES = { maxRows: 4, maxOutputs: 2, slots: 1, context: 16 };
@@ -199,7 +200,20 @@ describe.skipIf(SKIP_WEBGPU)('choosing an adapter', () => {
   it('lists what there is when the wanted one is not', async () => {
     await expect(createWebGpuBackend({ adapter: 'no such adapter' })).rejects.toMatchObject({
       code: 'no-backend',
-      message: expect.stringMatching(/expected an adapter "no such adapter", found 0: .+/),
+      message: expect.stringMatching(/expected an adapter "no such adapter" that can be used, found adapter 0, .+/),
     });
+  });
+});
+
+// It throws where the sum of all words is not what it wrote; by the GPU's clock, and without one.
+describe.skipIf(SKIP_WEBGPU)('the read bandwidth', () => {
+  it.each([
+    ['more than a binding', 130 << 20, false],
+    ['a buffer that is no multiple of the launch', 1_000_000, false],
+    ['a device without timestamps', 4 << 20, true],
+  ])('of %s', async (_, bytes, portable) => {
+    const perSecond = await measureReadBandwidth({ adapter: TEST_ADAPTER, portable }, bytes);
+    expect(perSecond).toBeGreaterThan(1e6);
+    expect(perSecond).toBeLessThan(1e14);
   });
 });

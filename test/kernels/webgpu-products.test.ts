@@ -7,7 +7,7 @@ import { StepBuffer } from '../../src/backend/step.js';
 import { openDevice } from '../../src/backend/webgpu/adapter.js';
 import { WebGpuBackend } from '../../src/backend/webgpu/webgpu.js';
 import { GGML_TYPES, type GgmlType } from '../../src/gguf/types.js';
-import { SKIP_WEBGPU, TEST_ADAPTER } from '../webgpu-device.js';
+import { onTestDevice, SKIP_WEBGPU, TEST_ADAPTER } from '../webgpu-device.js';
 import { floats, plainPass, poisoned, type Setup, type TestBuffer } from './case.js';
 import { activations } from './cases/matmul.js';
 import { differences, expectedOf, type Outcome } from './harness.js';
@@ -120,7 +120,7 @@ describe.skipIf(SKIP_WEBGPU)('products on a GPU', () => {
 
   beforeAll(async () => {
     const open = async (changed: object) => {
-      const opened = await openDevice({ adapter: TEST_ADAPTER });
+      const opened = await onTestDevice(() => openDevice({ adapter: TEST_ADAPTER }));
       const limits: Record<string, unknown> = {};
       for (const name in opened.facts.limits) limits[name] = opened.facts.limits[name as keyof GPUSupportedLimits];
       const facts = {

@@ -4,3 +4,8 @@
 fn quad(i: u32) -> vec4u {
   return weights[i];
 }
+
+/// The word that holds byte `at`.
+fn word_with(at: u32) -> u32 {
+  return weights[at >> 4u][(at >> 2u) & 3u];
+}

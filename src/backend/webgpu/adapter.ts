@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { NtxError } from '../../errors.js';
 import type { DeviceInfo } from '../backend.js';
 import { closeGpu, openGpu } from './binding.js';
-import type { DeviceFacts, GPUSubgroupMatrixConfig } from './kernel.js';
+import type { DeviceFacts } from './kernel.js';
 
 export interface AdapterEntry {
   /** What --adapter takes, beside the name. */
@@ -30,12 +30,15 @@ export interface AdapterOptions {
   readonly adapter?: string | undefined;
   /** Only what every WebGPU device has: default limits (but for offsets) and no optional feature. For tests. */
   readonly portable?: boolean | undefined;
-  /** Further switches of Dawn ("disable_robustness", "skip_validation"), for measurements. */
+  /** Further switches of Dawn ("skip_validation"), for measurements. */
   readonly toggles?: readonly string[] | undefined;
 }
 
-/** Subgroup matrices and timestamps in nanoseconds stand behind these. */
-const ENABLED = ['allow_unsafe_apis'];
+/**
+ * Timestamps in nanoseconds stand behind the first. The second leaves out the clamping of every index,
+ * which takes a tenth of the speed: all that kernels compute indices from has been checked by record() and submit().
+ */
+const ENABLED = ['allow_unsafe_apis', 'disable_robustness'];
 const DISABLED = ['timestamp_quantization'];
 
 const LIMITS = [
@@ -49,8 +52,7 @@ const LIMITS = [
   'minStorageBufferOffsetAlignment',
 ] as const satisfies (keyof GPUSupportedLimits)[];
 
-const MATRIX_FEATURE = 'chromium-experimental-subgroup-matrix';
-const FEATURES = ['shader-f16', 'subgroups', 'timestamp-query', MATRIX_FEATURE] as GPUFeatureName[];
+const FEATURES = ['subgroups', 'timestamp-query'] as GPUFeatureName[];
 
 const DRIVER_ADVICE =
   'install a driver (Vulkan on Linux); without a GPU, "node scripts/software-vulkan.mjs" gets a software one; or choose --backend cpu';
@@ -125,7 +127,7 @@ function judge(api: string, adapter: GPUAdapter | null): Pick<AdapterEntry, 'kin
   if (kind !== 'software-gpu') return { kind, refused: null, usable: true };
   return {
     kind,
-    refused: 'it is software, slower than --backend cpu: taken only when asked for by name',
+    refused: 'it is software, slower than --backend cpu, and taken only when it is asked for',
     usable: true,
   };
 }
@@ -137,23 +139,20 @@ function kindOf({ vendor, isFallbackAdapter, architecture }: GPUAdapterInfo): De
 }
 
 function choose(entries: readonly AdapterEntry[], wanted: string | undefined): AdapterEntry {
-  const asked = (entry: AdapterEntry) =>
-    wanted === undefined
-      ? entry.refused === null
-      : entry.usable &&
-        (/^\d+$/.test(wanted)
-          ? entry.index === Number(wanted)
-          : entry.name.toLowerCase().includes(wanted.toLowerCase()));
-  const entry = entries.find(asked);
+  const isWanted = ({ index, name, refused }: AdapterEntry) => {
+    if (wanted === undefined) return refused === null;
+    return /^\d+$/.test(wanted) ? index === Number(wanted) : name.toLowerCase().includes(wanted.toLowerCase());
+  };
+  const entry = entries.find((each) => each.usable && isWanted(each));
   if (entry) return entry;
-  const expected = wanted === undefined ? 'a hardware adapter' : `an adapter "${wanted}"`;
+  const expected = wanted === undefined ? 'a hardware adapter' : `an adapter "${wanted}" that can be used`;
   const list = entries.map(
-    ({ index, name, api, refused }) => `${index}: ${name}, ${api}${refused ? ` (${refused})` : ''}`,
+    ({ index, name, api, refused }) => `adapter ${index}, ${name} (${api})${refused ? `: ${refused}` : ''}`,
   );
   throw new NtxError(
     'no-backend',
     `WebGPU: expected ${expected}, found ${list.length === 0 ? 'no adapter' : list.join('; ')}`,
-    list.length === 0 ? DRIVER_ADVICE : 'choose one with --adapter <name or number>, or choose --backend cpu',
+    entries.some(({ usable }) => usable) ? 'choose one with --adapter NAME or NUMBER, or --backend cpu' : DRIVER_ADVICE,
   );
 }
 
@@ -177,17 +176,15 @@ async function requestDevice(adapter: GPUAdapter, entry: AdapterEntry, portable:
 }
 
 function factsOf(gpu: GPU, adapter: GPUAdapter, device: GPUDevice): DeviceFacts {
-  const info = adapter.info as GPUAdapterInfo & { readonly subgroupMatrixConfigs?: readonly GPUSubgroupMatrixConfig[] };
+  const { info } = adapter;
   const has = (feature: string) => device.features.has(feature as GPUFeatureName);
   const subgroups = has('subgroups');
   return {
     limits: device.limits,
-    f16: has('shader-f16'),
     subgroups,
     subgroupMinSize: subgroups ? (info.subgroupMinSize ?? 0) : 0,
     subgroupMaxSize: subgroups ? (info.subgroupMaxSize ?? 0) : 0,
     packedDot: gpu.wgslLanguageFeatures.has('packed_4x8_integer_dot_product'),
-    subgroupMatrices: has(MATRIX_FEATURE) ? [...(info.subgroupMatrixConfigs ?? [])] : [],
     vendor: info.vendor,
   };
 }

@@ -6,26 +6,13 @@ import type { DeviceRange } from '../backend.js';
 /** What kernels may depend on. Read from the adapter, never assumed. */
 export interface DeviceFacts {
   readonly limits: GPUSupportedLimits;
-  /** shader-f16. NVIDIA under Dawn lacks it. */
-  readonly f16: boolean;
   readonly subgroups: boolean;
   /** Equal where the size is fixed (32 on NVIDIA, 8 on lavapipe); both 0 without subgroups. */
   readonly subgroupMinSize: number;
   readonly subgroupMaxSize: number;
   /** WGSL language feature packed_4x8_integer_dot_product. */
   readonly packedDot: boolean;
-  /** Subgroup matrix configurations, empty without the feature. */
-  readonly subgroupMatrices: readonly GPUSubgroupMatrixConfig[];
   readonly vendor: string;
-}
-
-/** Structurally GPUAdapterInfo's subgroupMatrixConfigs entries. */
-export interface GPUSubgroupMatrixConfig {
-  readonly componentType: string;
-  readonly resultComponentType: string;
-  readonly M: number;
-  readonly N: number;
-  readonly K: number;
 }
 
 /** Ranges of one memory that a dispatch binds must all have the same access: WebGPU tracks use by buffer. */

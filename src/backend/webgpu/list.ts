@@ -36,6 +36,8 @@ export interface Program {
   readonly groups: Uint32Array;
 }
 
+/** Words of a step that are written as a whole: a second write costs more than these bytes. */
+const SMALL_STEP = 4096;
 /** Positions of a pass are rounded up to this for groups(), so that a program lasts for many tokens. */
 const POSITION_STEP = 256;
 /** Programs that are kept: one for each batch size of a few that take turns. */
@@ -71,18 +73,27 @@ export class GpuList implements CommandList {
   upload(queue: GPUQueue, step: StepBuffer): void {
     const { rows, outputs, words, maxRows } = step;
     const outputsAt = words.length - 2 * step.maxOutputs;
-    queue.writeBuffer(this.buffers.step, 0, words, 0, 4 + 4 * Math.min(rows, maxRows));
-    if (outputs > 0) queue.writeBuffer(this.buffers.step, outputsAt * 4, words, outputsAt, 2 * outputs);
+    if (words.length <= SMALL_STEP) {
+      queue.writeBuffer(this.buffers.step, 0, words);
+    } else {
+      queue.writeBuffer(this.buffers.step, 0, words, 0, 4 + 4 * Math.min(rows, maxRows));
+      if (outputs > 0) queue.writeBuffer(this.buffers.step, outputsAt * 4, words, outputsAt, 2 * outputs);
+    }
     for (const { row, stride, rows: staged, buffer } of this.buffers.embeds) {
       for (let r = 0; r < rows; r++) staged.set(row(words[4 + 4 * r]), r * stride);
       if (rows > 0) queue.writeBuffer(buffer, 0, staged, 0, rows * stride);
     }
   }
 
-  encode(pass: GPUComputePassEncoder, program: Program): void {
-    const { pipelines, bindGroups, groups } = program;
-    for (let i = 0; i < pipelines.length; i++) {
-      const pipeline = pipelines[i];
+  /** Encodes dispatches `first` up to `end` of a program. */
+  encode(
+    pass: GPUComputePassEncoder,
+    { compiled, pipelines, bindGroups, groups }: Program,
+    first: number,
+    end: number,
+  ): void {
+    for (let i = first; i < end; i++) {
+      const pipeline = i === first ? compiled[i].pipeline.value : pipelines[i];
       if (pipeline !== null) pass.setPipeline(pipeline);
       pass.setBindGroup(0, bindGroups[i]);
       pass.dispatchWorkgroups(groups[3 * i], groups[3 * i + 1], groups[3 * i + 2]);

@@ -6,6 +6,7 @@ import { checkOps } from '../check-ops.js';
 import { stepLimits } from '../check-step.js';
 import type { Op } from '../ops.js';
 import { StepBuffer } from '../step.js';
+import { flowOf } from './flow.js';
 import type { BindingSlot, DeviceFacts, Dispatch, KernelPlan } from './kernel.js';
 import { gatheredStride } from './kernels/embed.js';
 import { planOp } from './kernels/plan-op.js';
@@ -56,7 +57,8 @@ export class Recorder {
   /** Throws NtxError('internal' or 'unsupported') naming the op. What the device finds wrong comes out of ready(). */
   record(ops: readonly Op[], bindings: Bindings): GpuList {
     checkOps(ops, bindings);
-    const plans = ops.map((op, index) => this.#named(op, index, () => planOp(op, bindings, this.facts)));
+    const flows = flowOf(ops, bindings, this.facts);
+    const plans = ops.map((op, i) => this.#named(op, i, () => planOp(op, bindings, this.facts, flows[i])));
     const memories: GpuMemory[] = [];
     const allocate = (bytes: number, label: string, usage?: number) => {
       const memory = new GpuMemory(this.owner, bytes, label, usage);

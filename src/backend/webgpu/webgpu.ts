@@ -17,12 +17,13 @@ import { checkStep } from '../check-step.js';
 import type { Op } from '../ops.js';
 import { StepBuffer } from '../step.js';
 import { type AdapterOptions, type OpenedDevice, openDevice } from './adapter.js';
-import { Ahead } from './ahead.js';
+import { Ahead, FIRST_DISPATCHES } from './ahead.js';
 import { closeGpu } from './binding.js';
 import { Health } from './health.js';
 import type { DeviceFacts } from './kernel.js';
-import { GpuList } from './list.js';
+import { GpuList, type Program } from './list.js';
 import { checkRange, GpuHostMemory, GpuMemory, type Owner, TableMemory, wholeWords } from './memory.js';
+import { Pace } from './pace.js';
 import { timePass } from './profile.js';
 import { ReadBack } from './read-back.js';
 import { Recorder } from './record.js';
@@ -41,6 +42,7 @@ export class WebGpuBackend implements Backend {
   readonly #recorder: Recorder;
   readonly #readBack: ReadBack;
   readonly #ahead: Ahead;
+  readonly #pace = new Pace();
   readonly #memories = new Set<DeviceMemory>();
   /** Commands that the queue has not got yet: a read in the same turn joins them. */
   #encoder: GPUCommandEncoder | null = null;
@@ -132,9 +134,10 @@ export class WebGpuBackend implements Backend {
     const wordRange = { buffer, offset: start, bytes: end - start };
     const answer = this.#ahead.answer(wordRange) ?? this.#readBack.encode(this.#commands(), wordRange);
     this.#flush();
-    const fetched = answer.fetch();
     this.#ahead.prepare(wordRange);
-    const words = await fetched;
+    await this.#pace.rest();
+    const words = await answer.fetch();
+    this.#pace.end();
     const skipped = range.offset - start;
     return words.byteLength === range.bytes ? words : words.slice(skipped, skipped + range.bytes);
   }
@@ -177,13 +180,23 @@ export class WebGpuBackend implements Backend {
     const { queue } = this.#opened.device;
     list.upload(queue, step);
     const program = list.program(step);
+    this.#pace.start(program);
     const prepared = this.#ahead.take(list, program);
     if (prepared) {
-      queue.submit([prepared]);
+      for (const commands of prepared) queue.submit([commands]);
       return;
     }
+    const total = program.compiled.length;
+    if (total > FIRST_DISPATCHES) {
+      this.#encodeDispatches(list, program, 0, FIRST_DISPATCHES);
+      this.#flush();
+    }
+    this.#encodeDispatches(list, program, total > FIRST_DISPATCHES ? FIRST_DISPATCHES : 0, total);
+  }
+
+  #encodeDispatches(list: GpuList, program: Program, first: number, end: number): void {
     const pass = this.#commands().beginComputePass();
-    list.encode(pass, program);
+    list.encode(pass, program, first, end);
     pass.end();
   }
 

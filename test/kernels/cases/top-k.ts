@@ -22,6 +22,13 @@ const LOGITS = {
   negative: (random: Random) => -9000 + random.normal() * 3,
   // A few far above the others: what finds a threshold by histogram has it in one bin.
   peaked: (random: Random, token: number) => (token % 1000 === 77 ? 50 + token / 1e5 : random.normal() * 1e-3),
+  // Differences from nothing to nearly all that f32 can tell: what cuts a range in equal parts needs many rounds.
+  magnitudes: (random: Random) => random.normal() * 10 ** random.integer(-30, 30),
+  // Tokens that may not come, and so many of them that they are among the best.
+  masked: (random: Random, token: number) => (token % 3 === 1 ? -3e38 : random.normal() * 4),
+  'nearly all masked': (random: Random, token: number) => (token % 40 === 7 ? random.normal() * 4 : -3e38),
+  // Tokens of common words have low numbers: the best are neighbours.
+  'side by side': (random: Random, token: number) => random.normal() * 4 - token / 16,
 };
 
 function topKSetup(name: string, { width, k, outputs, logits }: Shape): Setup {
@@ -50,8 +57,12 @@ const shapes: Shape[] = [
   { width: 3001, k: 1, outputs: 5, logits: 'ties' },
   { width: 3001, k: 40, outputs: 5, logits: 'ties' },
   { width: 40, k: 40, outputs: 1, logits: 'ties' },
+  // A last chunk, and a last group, of few logits.
+  { width: 4099, k: 256, outputs: 3, logits: 'ties' },
+  { width: 16387, k: 500, outputs: 2, logits: 'usual' },
   { width: 128256, k: 256, outputs: 1, logits: 'usual' },
   { width: 128256, k: 256, outputs: 1, logits: 'ties' },
+  { width: 128256, k: 256, outputs: 1, logits: 'magnitudes' },
   { width: 128256, k: 40, outputs: 2, logits: 'peaked' },
   { width: 3001, k: 256, outputs: 0, logits: 'usual' },
 ];

@@ -1,9 +1,11 @@
 import { NtxError } from '../../../errors.js';
 import type { Bindings } from '../../backend.js';
 import type { AttentionOp } from '../../ops.js';
+import { NO_FLOW, type OpFlow } from '../flow.js';
 import type { Binding, DeviceFacts, Dispatch, KernelPlan, Variant } from '../kernel.js';
 import { wgsl } from '../wgsl.js';
-import { powerOfTwo } from './launch.js';
+import { canDecode, DECODE_POSITIONS, decodeDispatch, outText, reached } from './attention-decode.js';
+import { isSoftware, powerOfTwo } from './launch.js';
 
 /** Up to so many rows of a pass each read their positions by themselves, as rows of different sequences must. */
 const FEW_ROWS = 16;
@@ -17,23 +19,25 @@ const MAX_TAKEN = 4;
 const F32_BYTES = 4;
 const VECTOR_BYTES = 16;
 
-export function planAttention(op: AttentionOp, bindings: Bindings, facts: DeviceFacts): KernelPlan {
+export function planAttention(op: AttentionOp, bindings: Bindings, facts: DeviceFacts, flow: OpFlow): KernelPlan {
   if (op.headDim % 8 !== 0) {
     const message = `heads have ${op.headDim} values; the kernels read the cache 8 halves at a time`;
     throw new NtxError('unsupported', message, 'choose --backend cpu');
   }
   const { maxRows } = bindings.sizes;
   const tiles = planTiles(op, bindings, facts);
-  const few = planRows(op, bindings, facts, tiles === null ? maxRows : Math.min(FEW_ROWS, maxRows));
-  const variants = maxRows <= few.variant.maxRows || tiles === null ? [few.variant] : [few.variant, tiles];
-  return { over: 'rows', variants, scratchBytes: few.scratchBytes };
+  const few = planRows(op, bindings, facts, flow, Math.min(FEW_ROWS, maxRows));
+  if (maxRows <= FEW_ROWS) return { over: 'rows', variants: [few.variant], scratchBytes: few.scratchBytes };
+  if (tiles) return { over: 'rows', variants: [few.variant, tiles], scratchBytes: few.scratchBytes };
+  const many = planRows(op, bindings, facts, NO_FLOW, maxRows);
+  return { over: 'rows', variants: [few.variant, many.variant], scratchBytes: many.scratchBytes };
 }
 
-function constantsOf(op: AttentionOp, { sizes }: Bindings) {
+function constantsOf(op: AttentionOp, { sizes }: Bindings, facts: DeviceFacts) {
   const { heads, kvHeads, headDim, scale, window } = op;
   return {
     ...{ HEADS: heads, KV_HEADS: kvHeads, HEAD_DIM: headDim },
-    ...{ SCALE: scale, WINDOW: window, CONTEXT: sizes.context },
+    ...{ SCALE: scale, WINDOW: window, CONTEXT: sizes.context, ROLLED: Number(isSoftware(facts)) },
   };
 }
 
@@ -52,45 +56,52 @@ interface RowsShape {
 }
 
 /**
- * Short contexts: a workgroup for each row and query head takes all positions at once. Longer ones: a workgroup for each row,
- * key-value head and split of the positions, whose query heads share what it reads; a merge puts the splits together.
+ * Short contexts: a workgroup for each row and query head takes all positions. Longer ones: a workgroup for each row, key-value
+ * head and split of the positions, whose query heads share what it reads; a merge puts the splits together.
  */
 function planRows(
   op: AttentionOp,
   bindings: Bindings,
   facts: DeviceFacts,
+  { rotation, output }: OpFlow,
   maxRows: number,
 ): { variant: Variant; scratchBytes: number } {
-  const { heads, kvHeads, headDim, window } = op;
-  const whole: RowsShape = { threads: DIRECT_POSITIONS, taken: 1, parts: heads / kvHeads };
+  const { heads, kvHeads, headDim } = op;
+  const decodes = canDecode(op, facts);
   const split = splitShape(op, facts);
   const splits = (rows: number, positions: number) => {
-    const reached = window > 0 ? Math.min(window, positions) : positions;
-    if (reached <= DIRECT_POSITIONS) return 1;
+    const count = reached(op, positions);
+    if (count <= (decodes ? DECODE_POSITIONS : DIRECT_POSITIONS)) return 1;
     const wanted = Math.ceil(WORKGROUPS / (rows * kvHeads * split.parts));
-    return Math.min(Math.max(2, wanted), Math.ceil(reached / split.threads), MAX_SPLITS);
+    return Math.min(Math.max(2, wanted), Math.ceil(count / split.threads), MAX_SPLITS);
   };
-  const { reads, out } = operands(op, bindings);
-  const shape = `${heads}/${kvHeads} x ${headDim}`;
-  const rowsDispatch = (direct: boolean, { threads, taken, parts }: RowsShape): Dispatch => {
-    const reduce = reductionOf(facts, threads);
-    return {
-      label: `attention ${shape}, ${direct ? 'whole' : 'split'}`,
-      code: `${reduce.code}\n${wgsl('attention', 'attention.splits', 'attention.rows')}`,
-      constants: { ...constantsOf(op, bindings), ...reduce.constants, TAKEN: taken, DIRECT: Number(direct) },
-      bindings: ['step', ...reads, direct ? out : 'scratch'],
-      groups: (rows, positions) => {
-        const count = splits(rows, positions);
-        return (count === 1) === direct ? [count, kvHeads * parts, rows] : [0, 0, 0];
-      },
-      weightBytes: 0,
-    };
-  };
+  const out = bindings.buffers.get(op.out)!;
+  const common = { constants: constantsOf(op, bindings, facts), out, coded: output !== null };
+  const alone = decodes
+    ? [
+        ...(rotation ? [decodeDispatch(op, rotation, common, bindings, facts)] : []),
+        decodeDispatch(op, null, { ...common, rotated: rotation !== null }, bindings, facts),
+      ]
+    : [
+        rowsDispatch(
+          op,
+          bindings,
+          facts,
+          { threads: DIRECT_POSITIONS, taken: 1, parts: heads / kvHeads },
+          splits,
+          true,
+        ),
+      ];
   const merge: Dispatch = {
-    label: `attention ${shape}, merge`,
-    code: wgsl('attention.splits', 'attention.merge'),
-    constants: { HEADS: heads, CHUNKS: headDim / 8, THREADS: Math.max(32, powerOfTwo(headDim / 4)) },
-    bindings: ['scratch-read', out],
+    label: `attention ${heads}/${kvHeads} x ${headDim}, merge`,
+    code: wgsl(...(common.coded ? ['subgroups'] : []), 'attention.splits', 'attention.merge', ...outText(common.coded)),
+    constants: {
+      HEADS: heads,
+      HEAD_DIM: headDim,
+      THREADS: Math.max(32, powerOfTwo(headDim / 4)),
+      ...(common.coded && { CODED_WIDTH: heads * headDim }),
+    },
+    bindings: ['scratch-read', null, null, null, { range: out, access: 'read-write' }],
     groups: (rows, positions) => (splits(rows, positions) === 1 ? [0, 0, 0] : [heads, rows, 1]),
     weightBytes: 0,
   };
@@ -99,8 +110,32 @@ function planRows(
     mostParts = Math.max(mostParts, rows * heads * splits(rows, bindings.sizes.context));
   }
   return {
-    variant: { maxRows, dispatches: [rowsDispatch(true, whole), rowsDispatch(false, split), merge] },
+    variant: { maxRows, dispatches: [...alone, rowsDispatch(op, bindings, facts, split, splits, false), merge] },
     scratchBytes: VECTOR_BYTES + mostParts * (headDim / 4 + 1) * VECTOR_BYTES,
+  };
+}
+
+/** A workgroup takes one split; `direct`: there is one. */
+function rowsDispatch(
+  op: AttentionOp,
+  bindings: Bindings,
+  facts: DeviceFacts,
+  { threads, taken, parts }: RowsShape,
+  splits: (rows: number, positions: number) => number,
+  direct: boolean,
+): Dispatch {
+  const { reads, out } = operands(op, bindings);
+  const reduce = reductionOf(facts, threads);
+  return {
+    label: `attention ${op.heads}/${op.kvHeads} x ${op.headDim}, ${direct ? 'whole' : 'split'}`,
+    code: `${reduce.code}\n${wgsl('attention', 'attention.splits', 'attention.rows')}`,
+    constants: { ...constantsOf(op, bindings, facts), ...reduce.constants, TAKEN: taken, DIRECT: Number(direct) },
+    bindings: ['step', ...reads, direct ? out : 'scratch'],
+    groups: (rows, positions) => {
+      const count = splits(rows, positions);
+      return (count === 1) === direct ? [count, op.kvHeads * parts, rows] : [0, 0, 0];
+    },
+    weightBytes: 0,
   };
 }
 
@@ -145,7 +180,7 @@ function planTiles(op: AttentionOp, bindings: Bindings, facts: DeviceFacts): Var
   const dispatch: Dispatch = {
     label: `attention ${heads}/${kvHeads} x ${headDim}, tiles of ${queries} x ${keys}`,
     code: wgsl('attention', 'attention.tiles'),
-    constants: { ...constantsOf(op, bindings), QUERIES: queries, KEYS: keys },
+    constants: { ...constantsOf(op, bindings, facts), QUERIES: queries, KEYS: keys },
     bindings: ['step', ...reads, out],
     groups: (rows) => [Math.ceil((rows * (heads / kvHeads)) / queries), kvHeads, 1],
     weightBytes: 0,

@@ -14,6 +14,11 @@ export function threadsFor(work: number, facts: DeviceFacts, most: number): numb
   return Math.max(32, Math.min(powerOfTwo(work), 2 ** Math.floor(Math.log2(limit))));
 }
 
+/** Invocations of every subgroup; 0 where there are none, or sizes differ. */
+export function fixedLanes({ subgroups, subgroupMinSize, subgroupMaxSize }: DeviceFacts): number {
+  return subgroups && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0;
+}
+
 /**
  * Sums over a workgroup: through subgroups where all of the device's have one size, which saves most barriers, else through
  * workgroup memory. Goes ahead of the text that uses it.
@@ -24,4 +29,12 @@ export function reduction(facts: DeviceFacts, threads: number): { code: string; 
   return fixed
     ? { code: wgsl('reduce.subgroups'), constants: { THREADS: threads, LANES: lanes } }
     : { code: wgsl('reduce'), constants: { THREADS: threads } };
+}
+
+/** lavapipe and SwiftShader. */
+const SOFTWARE_VENDORS = ['mesa', 'google'];
+
+/** Software compiles a kernel for seconds and runs its threads one after another: what matters is less code. */
+export function isSoftware({ vendor }: DeviceFacts): boolean {
+  return SOFTWARE_VENDORS.includes(vendor);
 }

@@ -1,14 +1,18 @@
 // The text of a product's kernel: files of kernels/wgsl joined, behind the sizes of its arrays, which WGSL wants as constants.
 import { type GgmlType, TYPES } from '../../../gguf/types.js';
 import { wgsl } from '../wgsl.js';
-import type { Choice } from './product.js';
+import type { Choice, VectorChoice } from './product.js';
 
 export interface ProductTextOptions {
   readonly type: GgmlType;
   readonly choice: Choice;
   /** Rows of f32 activations are whole quads. */
   readonly quadInput: boolean;
-  readonly epilogue: 'gated' | { readonly parts: 1 | 2 | 3; readonly biases: boolean };
+  /** A norm's division is left to the product. */
+  readonly factors: boolean;
+  readonly epilogue:
+    | { readonly kind: 'gated'; readonly coded: boolean }
+    | { readonly kind: 'parts'; readonly parts: 1 | 2 | 3; readonly biases: boolean; readonly coded: boolean };
 }
 
 /** Files that a type's own needs. */
@@ -55,49 +59,50 @@ export function productText(options: ProductTextOptions): string {
       return [
         wgsl(choice.subgroup > 1 ? 'matmul.subgroups' : 'matmul.no-subgroups'),
         `const COLS = ${choice.columns}u;\nconst TILES = ${choice.tiles}u;\n`,
-        ...common,
-        choice.activations === 'f32'
-          ? inputText(quadInput)
-          : wgsl(`quant/rows-${lanes}.dots`, RUNS_OF_16.includes(type) ? 'matmul.codes-4' : 'matmul.codes-2'),
-        wgsl('matmul.vector', `matmul.vector-${choice.activations}`),
+        ...(choice.inQuads ? [wgsl('matmul', 'matmul.silu'), quadText(lanes), epilogueText(options)] : common),
+        wgsl(...vectorFiles(options, choice)),
+        ...(choice.activations === 'f32' ? [inputText(quadInput)] : []),
       ].join('\n');
     case 'tile':
       return [
         `const TM = ${choice.tm}u;\nconst TN = ${choice.tn}u;\n`,
         ...common,
         ...(choice.activations === 'f32' ? [inputText(quadInput)] : []),
-        wgsl('matmul.tile', `matmul.tile-${choice.activations}${choice.ahead ? '-ahead' : ''}`),
-      ].join('\n');
-    case 'matrix':
-      return [
-        wgsl('matmul.matrices'),
-        `const FM = ${choice.fm}u;\nconst FN = ${choice.fn}u;\n`,
-        ...common,
-        wgsl('matmul.split-bytes', 'matmul.matrix'),
+        wgsl('matmul.tile', `matmul.tile-${choice.activations}`),
       ].join('\n');
   }
 }
 
-/** Bounds of weight rows, in groups of `group`. */
-export function boundsText(options: ProductTextOptions, group: number): string {
+function vectorFiles({ type, factors, epilogue }: ProductTextOptions, choice: VectorChoice): string[] {
+  const { activations, inQuads, lanes } = choice;
+  const codes = [`quant/rows-${lanes}.dots`, RUNS_OF_16.includes(type) ? 'matmul.codes-4' : 'matmul.codes-2'];
+  const accumulate = {
+    f32: ['matmul.vector-f32'],
+    int8: inQuads ? [codes[0], 'matmul.vector-q8_0'] : [...codes, 'matmul.vector-int8'],
+  };
   return [
-    `const GROUP = ${group}u;\n`,
-    wgsl('matmul', 'matmul.silu'),
-    typeText(options.type, 1),
-    epilogueText(options),
-    wgsl('matmul.bounds'),
-  ].join('\n');
+    'matmul.vector',
+    ...accumulate[activations],
+    factors ? 'matmul.factors' : 'matmul.no-factors',
+    ...(epilogue.kind === 'parts' && epilogue.coded ? [] : ['matmul.no-before']),
+    ...(epilogue.coded ? ['matmul.hand-on', 'code-rows.write', 'code-rows.subgroups'] : ['matmul.no-hand-on']),
+  ];
 }
 
-/** What leaves activations in scratch. */
-export function inputTextOf(activations: 'int8' | 'fixed', quadInput: boolean): string {
-  const files = activations === 'int8' ? ['matmul.quantize'] : ['matmul.split-bytes', 'matmul.fixed'];
-  return [wgsl('matmul'), inputText(quadInput), wgsl(...files)].join('\n');
+/** Access to rows of any type whose bytes are whole quads. */
+function quadText(lanes: 1 | 2 | 4): string {
+  return wgsl('quant/quads', `quant/rows-${lanes}`, `quant/rows-${lanes}.quads`);
+}
+
+/** What leaves the codes of activations for tiles in scratch. */
+export function quantizeText(quadInput: boolean): string {
+  return [wgsl('matmul'), inputText(quadInput), wgsl('matmul.quantize')].join('\n');
 }
 
 function epilogueText({ epilogue }: ProductTextOptions): string {
-  if (epilogue === 'gated') return wgsl('gated-matmul');
-  return wgsl(`matmul.parts-${epilogue.parts}`, epilogue.biases ? 'matmul.biases' : 'matmul.no-biases');
+  if (epilogue.kind === 'gated') return wgsl(epilogue.coded ? 'gated-matmul.coded' : 'gated-matmul');
+  const { parts, biases, coded } = epilogue;
+  return wgsl(coded ? 'matmul.coded' : `matmul.parts-${parts}`, biases ? 'matmul.biases' : 'matmul.no-biases');
 }
 
 function inputText(quads: boolean): string {

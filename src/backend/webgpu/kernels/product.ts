@@ -1,18 +1,22 @@
 // Products of activation rows with weight matrices, as dispatches: what matmul and gated-matmul share.
 import { TYPES, typeBytes } from '../../../gguf/types.js';
 import type { BoundWeight, DeviceRange } from '../../backend.js';
+import type { OpFlow } from '../flow.js';
 import type { BindingSlot, DeviceFacts, Dispatch } from '../kernel.js';
+import { codeRowsDispatch } from './code-rows.js';
 import { cover, rowsThatFit } from './product-ranges.js';
-import { boundsText, inputTextOf, type ProductTextOptions, productText } from './product-text.js';
+import { type ProductTextOptions, productText, quantizeText } from './product-text.js';
 
 /** How a product is computed; product-choice.ts has the table. */
-export type Choice = VectorChoice | TileChoice | MatrixChoice;
+export type Choice = VectorChoice | TileChoice;
 
 /** For few activation rows: threads share weight rows and split their columns (matmul.vector.wgsl). */
 export interface VectorChoice {
   readonly family: 'vector';
-  /** What weights are multiplied with: the activations, or their codes of 8 bits, made by a dispatch before. */
+  /** What weights are multiplied with: the activations, or their codes of 8 bits (code-rows.write.wgsl). */
   readonly activations: 'f32' | 'int8';
+  /** q8_0 in quads of its bytes (matmul.vector-q8_0.wgsl). */
+  readonly inQuads: boolean;
   /** Most activation rows. */
   readonly columns: number;
   /** Weight rows that a thread decodes side by side, in tiles of `lanes`. */
@@ -32,16 +36,6 @@ export interface TileChoice {
   readonly activations: 'f32' | 'int8';
   readonly tm: number;
   readonly tn: number;
-  /** A step's operands are loaded while the step before is computed (int8 alone). */
-  readonly ahead: boolean;
-}
-
-/** For many, on matrix units that multiply signed bytes: 32 fm activation rows by 64 fn weight rows (matmul.matrix.wgsl). */
-export interface MatrixChoice {
-  readonly family: 'matrix';
-  readonly activations: 'fixed';
-  readonly fm: number;
-  readonly fn: number;
 }
 
 export interface Part {
@@ -50,10 +44,16 @@ export interface Part {
   readonly out: DeviceRange;
 }
 
-/** Matrices of one type over one input, computed by one dispatch. */
-export interface PartsProduct {
-  readonly kind: 'parts';
+/** What products of few rows (vector choices of int8) do with activations. */
+interface Handed {
   readonly input: DeviceRange;
+  /** How `input` and results are coded (flow.ts); absent: f32. */
+  readonly flow?: Pick<OpFlow, 'input' | 'output'>;
+}
+
+/** Matrices of one type over one input, computed by one dispatch. */
+export interface PartsProduct extends Handed {
+  readonly kind: 'parts';
   /** One to three. */
   readonly parts: readonly Part[];
   /** `gate`: out = silu(out) * product, for one part. */
@@ -62,9 +62,8 @@ export interface PartsProduct {
 }
 
 /** out = silu(input . gate) * (input . up); both of one type. */
-export interface GatedProduct {
+export interface GatedProduct extends Handed {
   readonly kind: 'gated';
-  readonly input: DeviceRange;
   readonly gate: BoundWeight;
   readonly up: BoundWeight;
   readonly out: DeviceRange;
@@ -74,65 +73,56 @@ export interface GatedProduct {
 export type Product = PartsProduct | GatedProduct;
 
 type Constants = Record<string, number>;
+type CodedOutput = NonNullable<OpFlow['output']>;
 
 const MODES = { store: 0, accumulate: 1, gate: 2 } as const;
 /** Threads of a workgroup that rounds activations, a block each. */
 const QUANTIZE_THREADS = 64;
-/** Threads of a workgroup that brings a row of activations to fixed point. */
-const FIXED_THREADS = 256;
-/** Threads of a workgroup that bounds weight rows, and of those each row's. */
-const BOUNDS_THREADS = 128;
-const BOUNDS_SPLIT = 32;
 /** Below the guaranteed limit of workgroups in a dimension; more go to the second one. */
 const GROUPS_X = 32768;
 
-/** Rows of weights in a group: what matmul.vector.wgsl, matmul.tile.wgsl and matmul.matrix.wgsl call GROUP. */
+/** Rows of weights in a group: what matmul.vector.wgsl and matmul.tile.wgsl call GROUP. */
 export function groupRows(choice: Choice): number {
   if (choice.family === 'vector') return choice.tiles * choice.lanes;
-  return choice.family === 'tile' ? 16 * choice.tn : 64 * choice.fn;
+  return 16 * choice.tn;
 }
 
 /** Bytes of scratch that a choice needs for `rows` rows of activations. */
 export function scratchBytes(product: Product, choice: Choice, rows: number): number {
   const { cols } = firstWeight(product);
-  switch (choice.activations) {
-    case 'f32':
-      return 0;
-    case 'int8':
-      return rows * cols + (rows * cols) / 8 + (rows * cols) / 4;
-    case 'fixed':
-      return 2 * rows * cols + 4 * rows + 4 * groupCount(product, choice) * groupRows(choice);
-  }
+  if (choice.activations === 'f32') return 0;
+  if (choice.family === 'vector') return product.flow?.input ? 0 : 4 * rows * cols;
+  return rows * cols + (rows * cols) / 8 + (rows * cols) / 4;
 }
 
-/** Where the parts of scratch start, in words. */
-function scratchConstants(activations: Choice['activations'], rows: number, cols: number) {
+/** Where the parts of scratch start, in words (matmul.quantize.wgsl). */
+function scratchConstants(rows: number, cols: number) {
   const codeWords = (rows * cols) / 4;
-  return activations === 'fixed'
-    ? { LOWS: codeWords, SCALES: 2 * codeWords, BOUNDS: 2 * codeWords + rows }
-    : { SCALES: codeWords, SUMS: codeWords + (rows * cols) / 32 };
+  return { SCALES: codeWords, SUMS: codeWords + (rows * cols) / 32 };
 }
 
-/** The dispatch that leaves the activations of at most `rows` rows in scratch; none for `f32`. */
+/** The dispatch that leaves the activations of at most `rows` rows in scratch; none for `f32` and for coded input. */
 export function inputDispatches(product: Product, choice: Choice, rows: number, facts: DeviceFacts): Dispatch[] {
   if (choice.activations === 'f32') return [];
   const { cols } = firstWeight(product);
+  if (choice.family === 'vector') {
+    if (product.flow?.input) return [];
+    return [codeRowsDispatch({ input: product.input, width: cols, out: null, norm: null }, facts)];
+  }
   const input = boundInput(product, facts);
-  const fixed = choice.activations === 'fixed';
-  const { BOUNDS: _, ...constants } = scratchConstants(choice.activations, rows, cols);
   return [
     {
-      label: `${fixed ? 'fix' : 'quantize'} ${cols}`,
-      code: inputTextOf(choice.activations, input.quads),
+      label: `quantize ${cols}`,
+      code: quantizeText(input.quads),
       constants: {
-        ...constants,
+        ...scratchConstants(rows, cols),
         K: cols,
         COUNT: countIndex(product),
-        THREADS: fixed ? FIXED_THREADS : QUANTIZE_THREADS,
+        THREADS: QUANTIZE_THREADS,
         INPUT: input.at,
       },
       bindings: [null, input.slot, 'counts', 'scratch'],
-      groups: fixed ? (count) => [count, 1, 1] : (count) => spread(Math.ceil((count * cols) / 32 / QUANTIZE_THREADS)),
+      groups: (count) => spread(Math.ceil((count * cols) / 32 / QUANTIZE_THREADS)),
       weightBytes: 0,
     },
   ];
@@ -144,14 +134,14 @@ export function inputDispatches(product: Product, choice: Choice, rows: number, 
  */
 export function productDispatches(product: Product, choice: Choice, rows: number, facts: DeviceFacts): Dispatch[] {
   const { cols, type } = firstWeight(product);
-  const coded = choice.activations !== 'f32';
   const input = boundInput(product, facts);
   const hasBiases = product.kind === 'parts' && product.parts.some(({ bias }) => bias !== null);
   const text: ProductTextOptions = {
     type,
     choice,
     quadInput: input.quads,
-    epilogue: product.kind === 'gated' ? 'gated' : { parts: product.parts.length as 1 | 2 | 3, biases: hasBiases },
+    factors: (product.flow?.input?.eps ?? null) !== null,
+    epilogue: epilogueOf(product, hasBiases),
   };
   const code = productText(text);
   const common: Constants = {
@@ -159,71 +149,58 @@ export function productDispatches(product: Product, choice: Choice, rows: number
     ROW_BYTES: typeBytes(type, cols),
     COUNT: countIndex(product),
     ...(choice.family === 'vector' ? { THREADS: choice.threads, SPLIT: choice.split, SUBGROUP: choice.subgroup } : {}),
-    ...activationConstants(choice, input.at, rows, cols),
+    ...activationConstants(choice, product, rows, facts),
   };
   const pieces = product.kind === 'gated' ? gatedPieces(product, facts) : partsPieces(product, facts);
-  return pieces.flatMap((piece): Dispatch[] => {
-    const { weights, outs, biases, constants, matrixRows } = piece;
+  const coded = codedInput(product, choice, facts);
+  return pieces.map(({ weights, outs, biases, constants, matrixRows }): Dispatch => {
     const groups = groupCountOf(matrixRows, product, choice);
-    const dispatch: Dispatch = {
+    return {
       label: labelOf(product, choice, matrixRows),
       code,
       constants: { ...common, ...constants },
       bindings: [
         { range: weights, access: 'read' },
-        coded ? 'scratch-read' : input.slot,
+        coded ?? input.slot,
         'counts',
-        ...outSlots(outs),
+        ...outs,
         biases && { range: biases, access: 'read' },
-        coded ? 'scratch-read' : null,
+        coded,
       ],
       groups: (count) => workgroups(choice, groups, count),
       weightBytes: matrixRows.reduce((sum, count) => sum + count, 0) * typeBytes(type, cols) * matricesOf(product),
     };
-    if (choice.family !== 'matrix') return [dispatch];
-    return [boundsDispatch(product, text, piece, choice, rows), dispatch];
   });
 }
 
-/** Bounds of the weight rows that the dispatch behind it takes, into scratch. */
-function boundsDispatch(
-  product: Product,
-  text: ProductTextOptions,
-  { weights, constants, matrixRows }: Piece,
-  choice: MatrixChoice,
-  rows: number,
-): Dispatch {
-  const { cols, type } = firstWeight(product);
-  const { BOUNDS } = scratchConstants('fixed', rows, cols);
-  const weightRows = groupCountOf(matrixRows, product, choice) * groupRows(choice);
-  return {
-    label: `bounds ${TYPES[type].name} ${matrixRows.join('+')} x ${cols}`,
-    code: boundsText(text, groupRows(choice)),
-    constants: {
-      ...constants,
-      K: cols,
-      ROW_BYTES: typeBytes(type, cols),
-      THREADS: BOUNDS_THREADS,
-      BOUNDS: BOUNDS!,
-    },
-    bindings: [{ range: weights, access: 'read' }, null, null, null, null, null, null, 'scratch'],
-    groups: (count) => (count === 0 ? [0, 0, 0] : spread(Math.ceil((weightRows * BOUNDS_SPLIT) / BOUNDS_THREADS))),
-    weightBytes: 0,
-  };
+function epilogueOf(product: Product, biases: boolean): ProductTextOptions['epilogue'] {
+  const coded = Boolean(product.flow?.output);
+  return product.kind === 'gated'
+    ? { kind: 'gated', coded }
+    : { kind: 'parts', parts: product.parts.length as 1 | 2 | 3, biases, coded };
+}
+
+/** Where coded activations are; null for f32. */
+function codedInput(product: Product, choice: Choice, facts: DeviceFacts): BindingSlot {
+  if (choice.activations === 'f32') return null;
+  return product.flow?.input ? { range: cover([product.input], facts).range, access: 'read' } : 'scratch-read';
 }
 
 /** A dispatch's part of a product. */
 interface Piece {
   readonly weights: DeviceRange;
-  readonly outs: readonly DeviceRange[];
+  /** Numbers 3 to 5. */
+  readonly outs: readonly BindingSlot[];
   readonly biases: DeviceRange | null;
   readonly constants: Constants;
   /** Of each part. */
   readonly matrixRows: readonly number[];
 }
 
-function partsPieces({ parts, mode }: PartsProduct, facts: DeviceFacts): Piece[] {
+function partsPieces(product: PartsProduct, facts: DeviceFacts): Piece[] {
+  const { parts, mode } = product;
   if (parts.length > 1) return [partsPiece(parts, mode, facts)];
+  if (product.flow?.output) return [codedPiece(product, product.flow.output, facts)];
   const [part] = parts;
   return rowsThatFit(part.weight, 1, facts).map(([first, rows]) => partsPiece([part], mode, facts, first, rows));
 }
@@ -257,24 +234,48 @@ function partsPiece(
   if (parts.length === 1) constants.ROWS_0 = rows;
   return {
     weights: weights.range,
-    outs: outs.map(({ range }) => range),
+    outs: outSlots(outs.map(({ range }) => range)),
     biases: coveredBiases?.range ?? null,
     constants,
     matrixRows: parts.length === 1 ? [rows] : parts.map(({ weight }) => weight.rows),
   };
 }
 
-function gatedPieces({ gate, up, out }: GatedProduct, facts: DeviceFacts): Piece[] {
+/** One part whose sum with the residual goes on as codes. */
+function codedPiece({ parts: [part] }: PartsProduct, output: CodedOutput, facts: DeviceFacts): Piece {
+  const piece = partsPiece([part], 'accumulate', facts);
+  const { MODE: _, ROWS_0: __, ...constants } = piece.constants;
+  const coded = cover([output.out], facts);
+  const norm = cover([output.norm!], facts);
+  return {
+    ...piece,
+    outs: [piece.outs[0], { range: coded.range, access: 'read-write' }, { range: norm.range, access: 'read' }],
+    constants: {
+      ...(constants as Constants),
+      CODED_WIDTH: part.weight.rows,
+      CODED: coded.offsets[0] / 4,
+      NORM: norm.offsets[0] / 4,
+    },
+  };
+}
+
+function gatedPieces({ gate, up, out, flow }: GatedProduct, facts: DeviceFacts): Piece[] {
   const weights = cover([gate.range, up.range], facts);
   const covered = cover([out], facts);
-  const constants = {
-    WIDTH: gate.rows,
-    ROWS: gate.rows,
-    GATE: weights.offsets[0],
-    UP: weights.offsets[1],
-    OUT: covered.offsets[0] / 4,
-  };
-  return [{ weights: weights.range, outs: [covered.range], biases: null, constants, matrixRows: [gate.rows] }];
+  const constants = { ROWS: gate.rows, GATE: weights.offsets[0], UP: weights.offsets[1] };
+  const at = covered.offsets[0] / 4;
+  return [
+    {
+      weights: weights.range,
+      outs: outSlots([covered.range]),
+      biases: null,
+      constants: {
+        ...constants,
+        ...(flow?.output ? { CODED_WIDTH: gate.rows, CODED: at } : { WIDTH: gate.rows, OUT: at }),
+      },
+      matrixRows: [gate.rows],
+    },
+  ];
 }
 
 function firstWeight(product: Product): BoundWeight {
@@ -291,11 +292,6 @@ function groupCountOf(matrixRows: readonly number[], product: Product, choice: C
   return matrixRows.reduce((sum, count) => sum + Math.ceil(count / each), 0);
 }
 
-function groupCount(product: Product, choice: Choice): number {
-  const rows = product.kind === 'gated' ? [product.gate.rows] : product.parts.map(({ weight }) => weight.rows);
-  return groupCountOf(rows, product, choice);
-}
-
 function countIndex({ over }: Product): number {
   return over === 'rows' ? 0 : 1;
 }
@@ -307,10 +303,14 @@ function boundInput(product: Product, facts: DeviceFacts): { slot: BindingSlot; 
   return { slot: { range, access: 'read' }, at: offsets[0] / (quads ? 16 : 4), quads };
 }
 
-function activationConstants(choice: Choice, input: number, rows: number, cols: number): Constants {
-  if (choice.activations === 'f32') return { INPUT: input };
-  const { SCALES, ...others } = scratchConstants(choice.activations, rows, cols);
-  return choice.family === 'vector' ? { SCALES } : { SCALES, ...(others as Constants) };
+function activationConstants(choice: Choice, product: Product, rows: number, facts: DeviceFacts): Constants {
+  if (choice.activations === 'f32') return { INPUT: boundInput(product, facts).at };
+  if (choice.family === 'tile') return scratchConstants(rows, firstWeight(product).cols);
+  const eps = product.flow?.input?.eps ?? null;
+  return {
+    INPUT: product.flow?.input ? cover([product.input], facts).offsets[0] / 4 : 0,
+    ...(eps !== null && { EPS: eps }),
+  };
 }
 
 /** Numbers 3 to 5. */
@@ -320,13 +320,13 @@ function outSlots(outs: readonly DeviceRange[]): BindingSlot[] {
 
 function workgroups(choice: Choice, groups: number, rows: number): [number, number, number] {
   if (rows === 0) return [0, 0, 0];
-  if (choice.family !== 'vector') return [Math.ceil(rows / tileRows(choice)), groups, 1];
+  if (choice.family === 'tile') return [Math.ceil(rows / tileRows(choice)), groups, 1];
   return spread(Math.ceil(groups / (choice.threads / choice.split)));
 }
 
 /** Activation rows of a tile. */
-function tileRows(choice: TileChoice | MatrixChoice): number {
-  return choice.family === 'tile' ? 16 * choice.tm : 32 * choice.fm;
+function tileRows({ tm }: TileChoice): number {
+  return 16 * tm;
 }
 
 /** So many workgroups, and some that find nothing to do where one dimension does not hold them. */
@@ -338,7 +338,7 @@ function spread(count: number): [number, number, number] {
 
 function labelOf(product: Product, choice: Choice, rows: readonly number[]): string {
   const { type, cols } = firstWeight(product);
-  const how = choice.family === 'vector' ? `${choice.columns} rows` : `${choice.family} of ${tileRows(choice)} rows`;
+  const how = choice.family === 'vector' ? `${choice.columns} rows` : `tile of ${tileRows(choice)} rows`;
   const name = product.kind === 'gated' ? 'gated-matmul' : 'matmul';
   return `${name} ${TYPES[type].name} ${rows.join('+')} x ${cols}, ${how}`;
 }

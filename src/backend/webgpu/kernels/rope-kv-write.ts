@@ -1,15 +1,17 @@
 import { NtxError } from '../../../errors.js';
 import type { Bindings, DeviceRange } from '../../backend.js';
 import type { RopeKvWriteOp } from '../../ops.js';
+import type { OpFlow } from '../flow.js';
 import type { Binding, BindingSlot, DeviceFacts, Dispatch, KernelPlan } from '../kernel.js';
 import { wgsl } from '../wgsl.js';
+import { rotatesTogether } from './attention-decode.js';
 import { reduction, threadsFor } from './launch.js';
 
 /** Storage buffers of the kernel that does it all; devices with fewer run its two halves. */
 const STORAGE_BUFFERS = 9;
 
 /** A workgroup takes one head of q, k or v of one row. */
-export function planRopeKvWrite(op: RopeKvWriteOp, bindings: Bindings, facts: DeviceFacts): KernelPlan {
+export function planRopeKvWrite(op: RopeKvWriteOp, bindings: Bindings, facts: DeviceFacts, flow: OpFlow): KernelPlan {
   const { heads, kvHeads, headDim, ropeDim, neox } = op;
   if (headDim % 2 !== 0) {
     const message = `heads have ${headDim} values; the cache keeps pairs of halves in words`;
@@ -34,7 +36,8 @@ export function planRopeKvWrite(op: RopeKvWriteOp, bindings: Bindings, facts: De
     code: `${reduce.code}\n${wgsl('half-bits', 'rope-kv-write', ...files)}`,
     constants: { ...constants, ...own },
     bindings: slots,
-    groups: (rows) => [width, rows, 1],
+    groups: (rows, positions) =>
+      flow.done === 'single' && rotatesTogether(rows, positions) ? [0, 0, 0] : [width, rows, 1],
     weightBytes: 0,
   });
   const { shared, q, kv } = slotsOf(op, bindings);

@@ -1,0 +1,2 @@
+fn norm_heads(thread: u32) {
+}

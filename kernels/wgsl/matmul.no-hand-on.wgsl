@@ -1,0 +1,2 @@
+fn hand_on(first_group: u32, thread: u32) {
+}

@@ -1,0 +1,41 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Program } from './list.js';
+
+/**
+ * A timer may be late by a millisecond, and a core that slept takes twice as long for the next submit (H100: 0.6 ms instead of
+ * 0.3): only passes that take several times as long are slept through.
+ */
+const MARGIN_MS = 4;
+const MARGIN_SHARE = 0.1;
+
+/**
+ * When to ask for a pass's result. From the moment that somebody waits for it, Dawn for Node asks the driver in every turn of
+ * the event loop, and keeps a core busy. Passes of one program take about the same time: the thread sleeps through most of it.
+ */
+export class Pace {
+  /** Of the shortest of the last passes, which grows by a little with each. */
+  readonly #expected = new WeakMap<Program, number>();
+  #running: { readonly program: Program; readonly started: number } | null = null;
+
+  start(program: Program): void {
+    this.#running = { program, started: performance.now() };
+  }
+
+  /** Resolves shortly before the running pass is expected to end. */
+  async rest(): Promise<void> {
+    if (!this.#running) return;
+    const { program, started } = this.#running;
+    const expected = this.#expected.get(program) ?? 0;
+    const left = expected - Math.max(MARGIN_MS, expected * MARGIN_SHARE) - (performance.now() - started);
+    if (left >= 1) await sleep(Math.floor(left));
+  }
+
+  /** Its result is there. */
+  end(): void {
+    if (!this.#running) return;
+    const { program, started } = this.#running;
+    this.#running = null;
+    const took = performance.now() - started;
+    this.#expected.set(program, Math.min(took, (this.#expected.get(program) ?? took) * 1.01));
+  }
+}
