@@ -1,9 +1,10 @@
 #!/usr/bin/env node
-// Packs what a GPU host without network needs to check and measure the cuda backend: the program, the addons, the tests of
-// the project "cuda" with vitest's runner, and run.sh, which runs them. The host has to have Node.
+// Packs what a GPU host without network needs to check and measure the cuda and webgpu backends: the program, the addons, the
+// tests of both with vitest's runner, and run.sh, which runs them. The host has to have Node; webgpu needs the GPU's Vulkan
+// driver, and the package's binary for this machine, which --without-dawn leaves out where the host gets it another way.
 //
-//   node scripts/gpu-host.mjs FOLDER [--without-models]
-//   on the host: FOLDER/run.sh [kernels|model|bench]...
+//   node scripts/gpu-host.mjs FOLDER [--without-models] [--without-dawn]
+//   on the host: FOLDER/run.sh [kernels|model|bench|webgpu-kernels|webgpu-model|webgpu-bench]...
 import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -12,7 +13,7 @@ import { parseArgs } from 'node:util';
 import { root } from './native/environment.mjs';
 
 const RUN = `#!/usr/bin/env bash
-# Runs what it is asked for, all by default; stops at the first failure.
+# Runs what it is asked for, all of cuda by default; stops at the first failure.
 #   MODELS: where the synthetic models of bench are written   TYPES, SHAPE: which ones
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -28,18 +29,38 @@ for part in \${@:-kernels model bench}; do
         [ -f "$models/$shape-$type.gguf" ] || node dist/main.js synth "$shape" "$models/$shape-$type.gguf" --type "$type"
         node dist/main.js bench "$models/$shape-$type.gguf" --backend cuda --ops
       done ;;
-    *) echo "run.sh: expected kernels, model or bench, got $part" >&2; exit 2 ;;
+    webgpu-kernels)
+      # A driver compiles for minutes what it runs in seconds: a process for each kind of case, side by side.
+      jobs=()
+      for only in 'embed|rms-norm|rope|top-k|sequence' attention gated-matmul 'matmul F|matmul B' 'matmul Q[24]' 'matmul Q[35]' 'matmul Q[68]'; do
+        node test/gpu-host/suites.mjs --only " ($only)" test/kernels/webgpu.test.js & jobs+=($!)
+      done
+      for file in flow products device; do node test/gpu-host/suites.mjs "test/kernels/webgpu-$file.test.js" & jobs+=($!); done
+      for job in "\${jobs[@]}"; do wait "$job"; done ;;
+    webgpu-model) node test/gpu-host/suites.mjs test/model/webgpu.test.js ;;
+    webgpu-bench)
+      mkdir -p "$models"
+      for type in \${TYPES:-Q8_0 Q4_K}; do
+        [ -f "$models/$shape-$type.gguf" ] || node dist/main.js synth "$shape" "$models/$shape-$type.gguf" --type "$type"
+        node dist/main.js bench "$models/$shape-$type.gguf" --backend webgpu --ops --repeat 7 --tokens 128
+        node bench/js-share.mjs "$models/$shape-$type.gguf" webgpu 512
+      done
+      node bench/memory.mjs --backend webgpu ;;
+    *) echo "run.sh: expected kernels, model, bench or webgpu- and one of them, got $part" >&2; exit 2 ;;
   esac
 done
 `;
 
 const { values, positionals } = parseArgs({
-  options: { 'without-models': { type: 'boolean', default: false } },
+  options: {
+    'without-models': { type: 'boolean', default: false },
+    'without-dawn': { type: 'boolean', default: false },
+  },
   allowPositionals: true,
 });
 const [folder] = positionals;
 if (folder === undefined) {
-  console.error('usage: node scripts/gpu-host.mjs FOLDER [--without-models]');
+  console.error('usage: node scripts/gpu-host.mjs FOLDER [--without-models] [--without-dawn]');
   process.exit(2);
 }
 
@@ -76,6 +97,8 @@ run(
 for (const name of [
   'package.json',
   'build/Release',
+  'kernels',
+  'bench/memory.mjs',
   'bench/golden.mjs',
   'bench/js-share.mjs',
   'bench/batch.mjs',
@@ -86,11 +109,15 @@ for (const name of [
 }
 if (!values['without-models']) cpSync(join(root, 'models'), join(folder, 'models'), { recursive: true });
 const { dependencies: direct } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-// Those that only build, or bring another backend's binaries.
+// Those that only build, and what brings binaries for every system.
 const unneeded = new Set(['cmake-js', 'node-addon-api', 'webgpu']);
 const needed = Object.keys(direct).filter((name) => !unneeded.has(name));
 for (const name of dependencies([...needed, '@vitest/runner', '@vitest/expect'])) {
   cpSync(join(root, 'node_modules', name), join(folder, 'node_modules', name), { recursive: true });
+}
+const dawn = `dist/${process.platform}-${process.arch}`;
+for (const name of ['package.json', 'index.js', ...(values['without-dawn'] ? [] : [dawn])]) {
+  cpSync(join(root, 'node_modules/webgpu', name), join(folder, 'node_modules/webgpu', name), { recursive: true });
 }
 const vitest = join(folder, 'node_modules/vitest');
 mkdirSync(vitest);
