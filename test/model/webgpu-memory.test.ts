@@ -50,14 +50,19 @@ describe.skipIf(SKIP_WEBGPU)('decoding', () => {
     vi.restoreAllMocks();
   });
 
-  test('does not grow over 300 tokens', async () => {
+  test('does not grow with every 300 tokens', async () => {
     const resident = () => {
       collect();
       return process.memoryUsage.rss();
     };
-    const before = resident();
-    await decode(300);
-    expect(resident() - before).toBeLessThan(NOISE);
+    // A leak grows in every stretch; pools and the collector, also of tests that run beside this one, in some.
+    const growths: number[] = [];
+    for (let stretch = 0; stretch < 4; stretch++) {
+      const before = resident();
+      await decode(300);
+      growths.push(resident() - before);
+    }
+    expect(Math.min(...growths)).toBeLessThan(NOISE);
   });
 });
 

@@ -2,10 +2,16 @@ import type { GpuList, Program } from './list.js';
 import type { Answer, ReadBack, WordRange } from './read-back.js';
 
 /**
- * Dispatches that are submitted by themselves, ahead of the rest of their pass: Dawn turns commands into the driver's when they
- * are submitted, a third of a millisecond for all of a pass, which the GPU need not wait for.
+ * Where a pass is cut into pieces that are submitted one after the other. Dawn turns commands into the driver's when they are
+ * submitted, 2 to 3 us a dispatch: the GPU starts with a small piece, and each lasts longer there than the next one takes here.
  */
-export const FIRST_DISPATCHES = 16;
+const CUTS = [8, 40];
+
+/** [first, end) of the dispatches of each piece of a pass. */
+export function piecesOf({ compiled: { length } }: Program): [number, number][] {
+  const cuts = [0, ...CUTS.filter((cut) => cut < length), length];
+  return cuts.slice(1).map((end, i) => [cuts[i], end]);
+}
 
 /** A pass and the read behind it, encoded before it is known whether they will be wanted. */
 interface Prepared {
@@ -62,12 +68,9 @@ export class Ahead {
     const { list, program } = this.#last;
     if (this.#prepared?.program === program) return;
     this.#prepared?.answer.drop();
-    const total = program.compiled.length;
-    const cut = total > FIRST_DISPATCHES ? FIRST_DISPATCHES : 0;
-    const encoders = cut > 0 ? [this.#encode(list, program, 0, cut)] : [];
-    const last = this.#encode(list, program, cut, total);
-    const answer = this.readBack.encode(last, range);
-    this.#prepared = { program, commands: [...encoders, last].map((encoder) => encoder.finish()), answer };
+    const encoders = piecesOf(program).map(([first, end]) => this.#encode(list, program, first, end));
+    const answer = this.readBack.encode(encoders.at(-1)!, range);
+    this.#prepared = { program, commands: encoders.map((encoder) => encoder.finish()), answer };
   }
 
   #encode(list: GpuList, program: Program, first: number, end: number): GPUCommandEncoder {

@@ -17,11 +17,11 @@ import { checkStep } from '../check-step.js';
 import type { Op } from '../ops.js';
 import { StepBuffer } from '../step.js';
 import { type AdapterOptions, type OpenedDevice, openDevice } from './adapter.js';
-import { Ahead, FIRST_DISPATCHES } from './ahead.js';
+import { Ahead, piecesOf } from './ahead.js';
 import { closeGpu } from './binding.js';
 import { Health } from './health.js';
 import type { DeviceFacts } from './kernel.js';
-import { GpuList, type Program } from './list.js';
+import { GpuList } from './list.js';
 import { checkRange, GpuHostMemory, GpuMemory, type Owner, TableMemory, wholeWords } from './memory.js';
 import { Pace } from './pace.js';
 import { timePass } from './profile.js';
@@ -186,18 +186,12 @@ export class WebGpuBackend implements Backend {
       for (const commands of prepared) queue.submit([commands]);
       return;
     }
-    const total = program.compiled.length;
-    if (total > FIRST_DISPATCHES) {
-      this.#encodeDispatches(list, program, 0, FIRST_DISPATCHES);
+    for (const [first, end] of piecesOf(program)) {
       this.#flush();
+      const pass = this.#commands().beginComputePass();
+      list.encode(pass, program, first, end);
+      pass.end();
     }
-    this.#encodeDispatches(list, program, total > FIRST_DISPATCHES ? FIRST_DISPATCHES : 0, total);
-  }
-
-  #encodeDispatches(list: GpuList, program: Program, first: number, end: number): void {
-    const pass = this.#commands().beginComputePass();
-    list.encode(pass, program, first, end);
-    pass.end();
   }
 
   #commands(): GPUCommandEncoder {
