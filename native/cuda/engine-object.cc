@@ -3,6 +3,7 @@
 #include <cstring>
 #include <string>
 
+#include "../call-back.h"
 #include "binding.h"
 #include "kernels/hold.h"
 #include "kernels/read-bandwidth.h"
@@ -108,8 +109,9 @@ void EngineObject::report(Napi::Env env, Napi::Function callback) {
   if (!engine_) return;
   if (!engine_->is_watching()) progress_.Unref(env);
   const std::optional<std::string> failure = engine_->failure();
-  callback.Call({number(env, engine_->completed(StreamName::compute)), number(env, engine_->completed(StreamName::copies)),
-                 failure ? Napi::Value(Napi::String::New(env, *failure)) : env.Null()});
+  call_back(env, callback,
+            {number(env, engine_->completed(StreamName::compute)), number(env, engine_->completed(StreamName::copies)),
+             failure ? Napi::Value(Napi::String::New(env, *failure)) : env.Null()});
 }
 
 Engine& EngineObject::engine(Napi::Env env) const {

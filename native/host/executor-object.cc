@@ -1,3 +1,4 @@
+#include "../call-back.h"
 #include "binding.h"
 
 namespace ntx {
@@ -58,7 +59,7 @@ void ExecutorObject::report(Napi::Env env, Napi::Function callback) {
   if (!executor_) return;
   const uint64_t completed = executor_->completed();
   if (completed == submitted_ && !stopping_) progress_.Unref(env);
-  callback.Call({Napi::Number::New(env, static_cast<double>(completed)), Napi::Boolean::New(env, false)});
+  call_back(env, callback, {Napi::Number::New(env, static_cast<double>(completed)), Napi::Boolean::New(env, false)});
 }
 
 void ExecutorObject::finish(Napi::Env env, Napi::Function callback) {
@@ -68,7 +69,7 @@ void ExecutorObject::finish(Napi::Env env, Napi::Function callback) {
   executor_.reset();
   progress_.Release();
   Unref();
-  callback.Call({Napi::Number::New(env, static_cast<double>(completed)), Napi::Boolean::New(env, true)});
+  call_back(env, callback, {Napi::Number::New(env, static_cast<double>(completed)), Napi::Boolean::New(env, true)});
 }
 
 Executor& ExecutorObject::running(Napi::Env env) const {
