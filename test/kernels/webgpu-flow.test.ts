@@ -195,6 +195,17 @@ describe.skipIf(SKIP_WEBGPU)('the flow of a layer', () => {
     });
   });
 
+  it('leaves to others what they read', async () => {
+    const bindings = await bind(TYPES[0]);
+    const attention = attentionOps(TYPES[0]);
+    const done = (ops: readonly Op[]) => flowOf(ops, bindings, backend.facts).map((flow) => flow.done);
+    expect(done(attention)[2]).toBe('single');
+    // The rotated q, and a norm that two products take.
+    expect(done([...attention, residual('q', 'wo', null)])[2]).toBeNull();
+    const twice = [...FEED_FORWARD.slice(0, 2), residual('normed', 'wo', null)];
+    expect(flowOf(twice, bindings, backend.facts).map(({ input }) => input)).toEqual([null, null, null]);
+  });
+
   it('leaves five dispatches of a layer in a token', async () => {
     const bindings = await bind(TYPES[0]);
     const ops = [...attentionOps(TYPES[0]), ...FEED_FORWARD, ...attentionOps(TYPES[0]), ...FEED_FORWARD];

@@ -36,7 +36,7 @@ export interface AdapterOptions {
 
 /**
  * Timestamps in nanoseconds stand behind the first. The second leaves out the clamping of every index,
- * which takes a tenth of the speed: all that kernels compute indices from has been checked by record() and submit().
+ * which slows kernels whose integer units are busy with decoding: all that kernels compute indices from has been checked by record() and submit().
  */
 const ENABLED = ['allow_unsafe_apis', 'disable_robustness'];
 const DISABLED = ['timestamp_quantization'];

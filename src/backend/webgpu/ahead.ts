@@ -1,18 +1,6 @@
 import type { GpuList, Program } from './list.js';
 import type { Answer, ReadBack, WordRange } from './read-back.js';
 
-/**
- * Where a pass is cut into pieces that are submitted one after the other. Dawn turns commands into the driver's when they are
- * submitted, 2 to 3 us a dispatch: the GPU starts with a small piece, and each lasts longer there than the next one takes here.
- */
-const CUTS = [8, 40];
-
-/** [first, end) of the dispatches of each piece of a pass. */
-export function piecesOf({ compiled: { length } }: Program): [number, number][] {
-  const cuts = [0, ...CUTS.filter((cut) => cut < length), length];
-  return cuts.slice(1).map((end, i) => [cuts[i], end]);
-}
-
 /** A pass and the read behind it, encoded before it is known whether they will be wanted. */
 interface Prepared {
   readonly program: Program;
@@ -68,7 +56,7 @@ export class Ahead {
     const { list, program } = this.#last;
     if (this.#prepared?.program === program) return;
     this.#prepared?.answer.drop();
-    const encoders = piecesOf(program).map(([first, end]) => this.#encode(list, program, first, end));
+    const encoders = program.pieces.map(([first, end]) => this.#encode(list, program, first, end));
     const answer = this.readBack.encode(encoders.at(-1)!, range);
     this.#prepared = { program, commands: encoders.map((encoder) => encoder.finish()), answer };
   }

@@ -3,9 +3,11 @@
 // behind it. A layer is five dispatches then. At this size a dispatch costs as much as reading several megabytes.
 import { type GgmlType, TYPES } from '../../gguf/types.js';
 import type { Bindings, DeviceRange } from '../backend.js';
+import { isPrivate, readsRotated } from '../fusing.js';
 import type { AttentionOp, GatedMatmulOp, MatmulOp, Op, RmsNormOp, RopeKvWriteOp } from '../ops.js';
 import type { DeviceFacts } from './kernel.js';
 import { canDecode, canRotate } from './kernels/attention-decode.js';
+import { fixedLanes } from './kernels/launch.js';
 import { canCover, rowsThatFit } from './kernels/product-ranges.js';
 
 /** Passes with more rows take and leave f32: their products round activations in tiles' order. */
@@ -36,9 +38,11 @@ export function flowOf(ops: readonly Op[], bindings: Bindings, facts: DeviceFact
   }));
   ops.forEach((op, i) => {
     const next = ops[i + 1];
-    if (op.kind === 'rope-kv-write' && next?.kind === 'attention' && canRotate(op, next, bindings, facts)) {
-      flows[i].done = 'single';
-      flows[i + 1].rotation = op;
+    if (op.kind === 'rope-kv-write' && readsRotated(next, op) && isPrivate(op.q, ops, bindings)) {
+      if (canRotate(op, next, bindings, facts)) {
+        flows[i].done = 'single';
+        flows[i + 1].rotation = op;
+      }
     }
     if (!isCodable(op) || !leavesCodes(op, ops, i, bindings, facts)) return;
     const out = bindings.buffers.get(op.out)!;
@@ -68,7 +72,7 @@ function isCodable(op: Op): op is CodableOp {
 function leavesCodes(op: CodableOp, ops: readonly Op[], i: number, bindings: Bindings, facts: DeviceFacts): boolean {
   const next = ops[i + 1];
   if (next?.kind !== 'matmul' && next?.kind !== 'gated-matmul') return false;
-  if (next.input !== op.out || isReadLater(ops, i + 2, op.out)) return false;
+  if (next.input !== op.out || !isPrivate(op.out, ops, bindings)) return false;
   const overOutputs = op.kind === 'rms-norm' && op.selectOutputs;
   if (overOutputs !== (next.kind === 'matmul' && next.outputs)) return false;
   const names = next.kind === 'matmul' ? next.parts.map(({ weight }) => weight) : [next.gate, next.up];
@@ -99,39 +103,12 @@ function takesNorm(
   return read.every((range) => range.memory !== memory) && weight.rows % 32 === 0;
 }
 
-function isReadLater(ops: readonly Op[], from: number, name: string): boolean {
-  for (const op of ops.slice(from)) {
-    if (readsOf(op).includes(name)) return true;
-    if ('out' in op && op.out === name) return false;
-  }
-  return false;
-}
-
-function readsOf(op: Op): readonly string[] {
-  switch (op.kind) {
-    case 'embed':
-      return [];
-    case 'matmul':
-      return [op.input, ...(op.accumulate ? op.parts.map(({ out }) => out) : [])];
-    case 'rope-kv-write':
-      return [op.q, op.k, op.v];
-    case 'attention':
-      return [op.q];
-    default:
-      return [op.input];
-  }
-}
-
 /** A workgroup of vector kernels makes a block of 32 results: at four rows a thread, eight groups of a subgroup each. */
 export function canHandOn(facts: DeviceFacts): boolean {
-  const { packedDot, subgroupMaxSize, limits } = facts;
+  const { packedDot, limits } = facts;
+  const lanes = fixedLanes(facts);
   const threads = Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX);
-  return packedDot && hasFixedSubgroups(facts) && facts.subgroupMinSize >= 8 && 8 * subgroupMaxSize <= threads;
-}
-
-/** Sums through subgroups have their places in workgroup memory by the subgroups' size. */
-export function hasFixedSubgroups({ subgroups, subgroupMinSize, subgroupMaxSize }: DeviceFacts): boolean {
-  return subgroups && subgroupMinSize === subgroupMaxSize && subgroupMaxSize <= 64;
+  return packedDot && lanes >= 8 && lanes <= 64 && 8 * lanes <= threads;
 }
 
 /** What an op by itself does. */

@@ -34,7 +34,15 @@ export interface Program {
   readonly bindGroups: readonly GPUBindGroup[];
   /** Three a dispatch. */
   readonly groups: Uint32Array;
+  /** [first, end) of the dispatches of each piece that is submitted by itself. */
+  readonly pieces: readonly (readonly [number, number])[];
 }
+
+/**
+ * Where a pass is cut into pieces that are submitted one after the other. Dawn turns commands into the driver's when they are
+ * submitted: the GPU starts with a small piece, and each lasts longer there than the next one takes here.
+ */
+const CUTS = [8, 40];
 
 /** Words of a step that are written as a whole: a second write costs more than these bytes. */
 const SMALL_STEP = 4096;
@@ -145,8 +153,14 @@ export class GpuList implements CommandList {
       ),
       bindGroups: compiled.map(({ bindGroup }) => bindGroup),
       groups: Uint32Array.from(groups),
+      pieces: piecesOf(compiled.length),
     };
   }
+}
+
+function piecesOf(length: number): [number, number][] {
+  const cuts = [0, ...CUTS.filter((cut) => cut < length), length];
+  return cuts.slice(1).map((end, i) => [cuts[i], end]);
 }
 
 /** The pipelines of a list on their way. */

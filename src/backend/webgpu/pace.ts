@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Program } from './list.js';
 
 /**
- * A timer may be late by a millisecond, and a core that slept takes twice as long for the next submit (H100: 0.6 ms instead of
- * 0.3): only passes that take several times as long are slept through.
+ * A timer may be late by a millisecond, and a core that slept takes longer for the next submit: only passes that take several
+ * times as long are slept through.
  */
 const MARGIN_MS = 4;
 const MARGIN_SHARE = 0.1;

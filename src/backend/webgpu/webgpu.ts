@@ -17,7 +17,7 @@ import { checkStep } from '../check-step.js';
 import type { Op } from '../ops.js';
 import { StepBuffer } from '../step.js';
 import { type AdapterOptions, type OpenedDevice, openDevice } from './adapter.js';
-import { Ahead, piecesOf } from './ahead.js';
+import { Ahead } from './ahead.js';
 import { closeGpu } from './binding.js';
 import { Health } from './health.js';
 import type { DeviceFacts } from './kernel.js';
@@ -186,7 +186,7 @@ export class WebGpuBackend implements Backend {
       for (const commands of prepared) queue.submit([commands]);
       return;
     }
-    for (const [first, end] of piecesOf(program)) {
+    for (const [first, end] of program.pieces) {
       this.#flush();
       const pass = this.#commands().beginComputePass();
       list.encode(pass, program, first, end);

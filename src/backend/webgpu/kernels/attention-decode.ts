@@ -3,7 +3,7 @@ import type { Bindings, DeviceRange } from '../../backend.js';
 import type { AttentionOp, RopeKvWriteOp } from '../../ops.js';
 import type { BindingSlot, DeviceFacts, Dispatch } from '../kernel.js';
 import { wgsl } from '../wgsl.js';
-import { isSoftware, powerOfTwo } from './launch.js';
+import { fixedLanes, isSoftware, powerOfTwo } from './launch.js';
 
 /** Up to so many positions a workgroup reads all of a head's by itself; beyond, several share them and one more merges. */
 export const DECODE_POSITIONS = 2048;
@@ -15,19 +15,15 @@ const NORMED_ROTATE_BUFFERS = 10;
 /** A worker's lanes, 8 dimensions each, must lie in one subgroup and reduce by doubling strides. */
 export function canDecode({ headDim }: AttentionOp, facts: DeviceFacts): boolean {
   const lanes = headDim / 8;
-  const { subgroups, subgroupMinSize, subgroupMaxSize } = facts;
-  if (!subgroups || subgroupMinSize !== subgroupMaxSize || !Number.isInteger(lanes)) return false;
-  if (powerOfTwo(lanes) !== lanes || lanes > subgroupMaxSize) return false;
+  if (!Number.isInteger(lanes) || powerOfTwo(lanes) !== lanes || lanes > fixedLanes(facts)) return false;
   const threads = decodeThreads(headDim, facts);
   return threads >= headDim && workgroupBytes(headDim, threads) <= facts.limits.maxComputeWorkgroupStorageSize;
 }
 
-/** rope-kv-write right before attention of the same heads, into the caches that it reads. */
+/** The kernel can do this rope-kv-write, whose outcome the attention reads. */
 export function canRotate(rope: RopeKvWriteOp, op: AttentionOp, { buffers }: Bindings, facts: DeviceFacts): boolean {
   // Software takes ten seconds to compile it, and nothing for a dispatch.
   if (!canDecode(op, facts) || isSoftware(facts)) return false;
-  const same = rope.q === op.q && rope.kCache === op.kCache && rope.vCache === op.vCache;
-  if (!same || rope.heads !== op.heads || rope.kvHeads !== op.kvHeads || rope.headDim !== op.headDim) return false;
   const norms = Number(rope.qNorm !== null) + Number(rope.kNorm !== null);
   if (norms === 1) return false;
   const needed = norms === 0 ? ROTATE_BUFFERS : NORMED_ROTATE_BUFFERS;
@@ -83,7 +79,7 @@ export function decodeDispatch(
       ...constants,
       ...(coded && { CODED_WIDTH: heads * headDim }),
       THREADS: decodeThreads(headDim, facts),
-      LANES: facts.subgroupMaxSize,
+      LANES: fixedLanes(facts),
       ...(rotation && { ROPE_DIM: rotation.ropeDim, NEOX: Number(rotation.neox), EPS: rotation.eps }),
     },
     bindings: slots,

@@ -5,7 +5,7 @@ import { NO_FLOW, type OpFlow } from '../flow.js';
 import type { Binding, DeviceFacts, Dispatch, KernelPlan, Variant } from '../kernel.js';
 import { wgsl } from '../wgsl.js';
 import { canDecode, DECODE_POSITIONS, decodeDispatch, outText, reached } from './attention-decode.js';
-import { isSoftware, powerOfTwo } from './launch.js';
+import { fixedLanes, isSoftware, powerOfTwo } from './launch.js';
 
 /** Up to so many rows of a pass each read their positions by themselves, as rows of different sequences must. */
 const FEW_ROWS = 16;
@@ -151,8 +151,9 @@ function splitShape({ heads, kvHeads, headDim }: AttentionOp, { limits }: Device
 }
 
 /** Maxima and sums for several heads at once: through subgroups where all have one size. */
-function reductionOf({ subgroups, subgroupMinSize: lanes, subgroupMaxSize }: DeviceFacts, threads: number) {
-  return subgroups && lanes === subgroupMaxSize && threads % lanes === 0
+function reductionOf(facts: DeviceFacts, threads: number) {
+  const lanes = fixedLanes(facts);
+  return lanes > 0 && threads % lanes === 0
     ? { code: wgsl('attention.reduce.subgroups'), constants: { THREADS: threads, LANES: lanes } }
     : { code: wgsl('attention.reduce'), constants: { THREADS: threads } };
 }

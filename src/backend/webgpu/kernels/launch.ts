@@ -24,9 +24,8 @@ export function fixedLanes({ subgroups, subgroupMinSize, subgroupMaxSize }: Devi
  * workgroup memory. Goes ahead of the text that uses it.
  */
 export function reduction(facts: DeviceFacts, threads: number): { code: string; constants: Record<string, number> } {
-  const lanes = facts.subgroupMinSize;
-  const fixed = facts.subgroups && lanes > 0 && lanes === facts.subgroupMaxSize && threads % lanes === 0;
-  return fixed
+  const lanes = fixedLanes(facts);
+  return lanes > 0 && threads % lanes === 0
     ? { code: wgsl('reduce.subgroups'), constants: { THREADS: threads, LANES: lanes } }
     : { code: wgsl('reduce'), constants: { THREADS: threads } };
 }

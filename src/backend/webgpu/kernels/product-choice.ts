@@ -1,9 +1,9 @@
 // The table of kernels for products: which one for how many activation rows, on which device. Each line has its reason.
 import { NtxError } from '../../../errors.js';
 import { type GgmlType, typeBytes } from '../../../gguf/types.js';
-import { hasFixedSubgroups, isCoded } from '../flow.js';
+import { isCoded } from '../flow.js';
 import type { DeviceFacts } from '../kernel.js';
-import { isSoftware } from './launch.js';
+import { fixedLanes, isSoftware } from './launch.js';
 import type { Choice, TileChoice, VectorChoice } from './product.js';
 
 /** What a choice depends on, beside the device. */
@@ -83,7 +83,9 @@ function chooseVector(
   facts: DeviceFacts,
 ): VectorChoice {
   const { limits } = facts;
-  const subgroup = hasFixedSubgroups(facts) ? facts.subgroupMaxSize : 1;
+  // Partial sums have their places in workgroup memory by the subgroups' size.
+  const fixed = fixedLanes(facts);
+  const subgroup = fixed > 0 && fixed <= 64 ? fixed : 1;
   const tiles = gated ? 2 : 1;
   const most = Math.min(cut.threads, limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX);
   const inQuads = cut.quads && activations === 'int8' && type === 'Q8_0' && cols % 256 === 0;

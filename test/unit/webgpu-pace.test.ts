@@ -1,0 +1,43 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { Program } from '../../src/backend/webgpu/list.js';
+import { Pace } from '../../src/backend/webgpu/pace.js';
+
+const slept: number[] = [];
+vi.mock('node:timers/promises', () => ({ setTimeout: async (ms: number) => void slept.push(ms) }));
+
+let now = 0;
+beforeEach(() => {
+  slept.length = 0;
+  now = 0;
+  vi.spyOn(performance, 'now').mockImplementation(() => now);
+});
+afterEach(() => vi.restoreAllMocks());
+
+/** Two passes of one program that take so long; the second is asked for after `busy` milliseconds of other work. */
+async function twoPasses(took: number, busy: number): Promise<void> {
+  const pace = new Pace();
+  const program = {} as Program;
+  for (const work of [0, busy]) {
+    const started = now;
+    pace.start(program);
+    now += work;
+    await pace.rest();
+    now = started + took;
+    pace.end();
+  }
+}
+
+test('sleeps through most of a long pass, when it has seen one', async () => {
+  await twoPasses(100, 2);
+  expect(slept).toEqual([88]);
+});
+
+test('polls a short pass at once: a timer would be late', async () => {
+  await twoPasses(4.5, 0);
+  expect(slept).toEqual([]);
+});
+
+test('does not sleep where other work has taken the time', async () => {
+  await twoPasses(20, 16);
+  expect(slept).toEqual([]);
+});
