@@ -1,0 +1,57 @@
+// What the planner answers beside the plan: why this one.
+import type { Plan, Resource } from './plan.js';
+import type { PlanRequest } from './request.js';
+
+/** One thing that a resource does in the simulated pass. */
+export interface TimelineEvent {
+  readonly resource: Exclude<Resource, 'host-memory'>;
+  /** Index into `PlanRequest.drives` for `disk`, else 0. */
+  readonly lane: number;
+  /** Index into the model's units; null for what a pass takes beside its units. */
+  readonly unit: number | null;
+  /** Seconds since the pass began; below 0 for what was prefetched during the pass before. */
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** A placement of another kind and what it would have come to. */
+export interface Alternative {
+  readonly kind:
+    | 'stream-all' /* units out of VRAM are streamed, none is computed by the CPU */
+    | 'compute-all' /* units out of VRAM are computed by the CPU in passes of the first class */
+    | 'cpu-only' /* the CPU computes every unit in every class */
+    | 'first-layers-resident' /* as many first units as fit are resident, the rest is streamed: not strided */;
+  /** Seconds of a pass of each class; null: it does not fit the budgets. */
+  readonly seconds: readonly number[] | null;
+}
+
+/** Bytes that the plan takes of each budget. */
+export interface MemoryUse {
+  /** Units of tier `device`. */
+  readonly device: number;
+  readonly slots: number;
+  /** Units of `host-copy` and `host-compute`. */
+  readonly host: number;
+  readonly staging: number;
+}
+
+export interface PlanAnswer {
+  readonly plan: Plan;
+  /** True when every unit is resident on the device: nothing streams. */
+  readonly fitsDevice: boolean;
+  readonly use: MemoryUse;
+  /** The sum of weight x seconds that was minimized, and what no placement can be below. */
+  readonly objective: { readonly seconds: number; readonly lowerBound: number };
+  readonly refused: readonly Alternative[];
+  /** Seconds of a pass of each class with one GiB more of a budget; null where there is no such budget. */
+  readonly oneMoreGiB: { readonly device: readonly number[] | null; readonly host: readonly number[] };
+  /** One simulated pass in steady state for each class, in the order of `plan.schedules`. */
+  readonly timelines: readonly (readonly TimelineEvent[])[];
+}
+
+/**
+ * `planModel(request)` in planner.ts: the placement with the least weighted seconds, its schedules and their simulation.
+ * Throws NtxError('no-memory') that names the budget, what it lacks and the smallest budget or context that works, and
+ * NtxError('internal') for a request that contradicts itself.
+ */
+export type PlanModel = (request: PlanRequest) => PlanAnswer;
