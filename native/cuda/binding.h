@@ -78,7 +78,7 @@ class MemoryObject : public Napi::ObjectWrap<MemoryObject> {
   Napi::Reference<Napi::Uint8Array> pages_;  // of registered memory
 };
 
-/// new OpList(engine, bytes, memories, fused): .dispose()
+/// new OpList(engine, bytes, memories, fused, cuts): .dispose()
 class ListObject : public Napi::ObjectWrap<ListObject> {
  public:
   static Napi::Function define(Napi::Env env);

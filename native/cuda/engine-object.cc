@@ -119,15 +119,16 @@ Engine& EngineObject::engine(Napi::Env env) const {
   return *engine_;
 }
 
-// submit(list, step, afterCopies): ticket
+// submit(list, step, afterCopies, segment): ticket
 Napi::Value EngineObject::submit(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   OpList& list = live_list(info);
   const std::span<const uint32_t> words = words_of(info[1], "step buffer");
   const uint64_t copies = ticket_of(info, 2);
+  const size_t segment = whole_number(info, 3, "segment", 0, list.segments() - 1);
   return guarded(env, engine(env), [&] {
     engine_->await(StreamName::compute, copies);
-    return number(env, list.run(words));
+    return number(env, list.run(words, segment));
   });
 }
 

@@ -35,8 +35,9 @@ ListObject::ListObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ListOb
   OpList::Memories memories = memories_of(info[2]);
   const auto bytes = elements_of<uint8_t>(info[1], napi_uint8_array, "op list");
   const auto fused = elements_of<uint32_t>(info[3], napi_uint32_array, "fused norms");
+  const auto cuts = elements_of<uint32_t>(info[4], napi_uint32_array, "cuts");
   list_ = guarded(info.Env(), *engine,
-                  [&] { return std::make_unique<OpList>(engine, bytes, std::move(memories), fused); });
+                  [&] { return std::make_unique<OpList>(engine, bytes, std::move(memories), fused, cuts); });
   info.This().As<Napi::Object>().TypeTag(&kTag);
 }
 

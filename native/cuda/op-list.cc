@@ -90,8 +90,8 @@ void fuse(const RopeKvWrite& rope, Launch& launch) {
 }  // namespace
 
 OpList::OpList(std::shared_ptr<Engine> engine, std::span<const uint8_t> bytes, Memories memories,
-               std::span<const uint32_t> fused)
-    : engine_(std::move(engine)), memories_(std::move(memories)) {
+               std::span<const uint32_t> fused, std::span<const uint32_t> cuts)
+    : engine_(std::move(engine)), memories_(std::move(memories)), segments_(cuts.size() + 1) {
   std::vector<MemoryBytes> ranges;
   for (const auto& memory : memories_) ranges.push_back({memory->data(), memory->bytes()});
   OpDecoder decoder(bytes, std::move(ranges));
@@ -101,6 +101,7 @@ OpList::OpList(std::shared_ptr<Engine> engine, std::span<const uint8_t> bytes, M
     throw std::invalid_argument("passes of more than " + std::to_string(kMaxRows) + " rows");
   }
   add_launches(ops, fused);
+  cut(cuts);
   check_launches();
   allocate();
 }
@@ -125,6 +126,15 @@ void OpList::add_launches(const std::vector<RecordedOp>& ops, std::span<const ui
       throw std::invalid_argument("op " + std::to_string(i - 1) + ": never part of another op");
     }
   }
+}
+
+void OpList::cut(std::span<const uint32_t> cuts) {
+  for (size_t i = 0; i < cuts.size(); ++i) {
+    const auto at = std::find_if(launches_.begin(), launches_.end(), [&](const Launch& each) { return each.op >= cuts[i]; });
+    segments_[i].end = segments_[i + 1].first = static_cast<size_t>(at - launches_.begin());
+    if (segments_[i].end < segments_[i].first) throw std::invalid_argument("cuts: they do not ascend");
+  }
+  segments_.back().end = launches_.size();
 }
 
 void OpList::check_launches() const {
@@ -211,15 +221,13 @@ void OpList::launch(const Launch& launch, const Pass& pass) const {
              launch.kernel);
 }
 
-void OpList::launch_all(const Pass& pass) const {
-  for (const Launch& each : launches_) launch(each, pass);
-}
-
-uint64_t OpList::run(std::span<const uint32_t> words) {
-  const StepParts step = upload(words);
-  const Pass pass = pass_of(step);
-  if (pass.rows > 0) {
-    graphs_.run({pass.rows, pass.outputs, pass.attention}, pass.stream, [&] { launch_all(pass); });
+uint64_t OpList::run(std::span<const uint32_t> words, size_t segment) {
+  Segment& part = segments_.at(segment);
+  const Pass pass = pass_of(segment == 0 ? upload(words) : check_step(words, limits_));
+  if (pass.rows > 0 && part.first < part.end) {
+    part.graphs.run({pass.rows, pass.outputs, pass.attention}, pass.stream, [&] {
+      for (size_t i = part.first; i < part.end; ++i) launch(launches_[i], pass);
+    });
   }
   return staged_[current_stage_] = engine_->mark(StreamName::compute);
 }

@@ -43,22 +43,33 @@ class OpList {
   /// Checks everything that the kernels rely on; throws std::invalid_argument with the op's index and name, or OutOfMemory.
   /// `fused`: indices of ops whose result only the op behind them reads, which may do their part: the result is not written.
   /// These are rms-norms in front of products, and rope-kv-writes (their q, that is) in front of attention.
+  /// `cuts`: ascending indices of the ops with which the second and later segments begin. A fused op is part of the segment of
+  /// the op behind it.
   OpList(std::shared_ptr<Engine> engine, std::span<const uint8_t> bytes, Memories memories,
-         std::span<const uint32_t> fused);
+         std::span<const uint32_t> fused, std::span<const uint32_t> cuts);
   ~OpList();
 
   /// Whether a memory of the list has been freed since.
   bool memory_released() const;
 
-  /// Enqueues a pass and returns its ticket of the compute stream. Throws std::invalid_argument for a step out of bounds.
-  uint64_t run(std::span<const uint32_t> words);
+  size_t segments() const { return segments_.size(); }
+
+  /// Enqueues a segment and returns its ticket of the compute stream. The first one uploads the step, with which the others
+  /// are called as well. Throws std::invalid_argument for a step out of bounds.
+  uint64_t run(std::span<const uint32_t> words, size_t segment);
 
   /// Enqueues a pass with events around each launch. When it has completed, timings() tells what they said.
   uint64_t profile(std::span<const uint32_t> words);
   std::vector<Timing> timings();
 
  private:
+  /// Launches [first, end) with the graphs of them.
+  struct Segment {
+    size_t first = 0, end = 0;
+    Graphs graphs;
+  };
   void add_launches(const std::vector<RecordedOp>& ops, std::span<const uint32_t> fused);
+  void cut(std::span<const uint32_t> cuts);
   void check_launches() const;
   void allocate();
   uint32_t most_rows(const Launch& launch) const;
@@ -68,7 +79,6 @@ class OpList {
   /// Whether anything is launched for it in this pass.
   bool is_wanted(const Launch& launch, const Pass& pass) const;
   void launch(const Launch& launch, const Pass& pass) const;
-  void launch_all(const Pass& pass) const;
 
   std::shared_ptr<Engine> engine_;
   Memories memories_;
@@ -79,7 +89,7 @@ class OpList {
   std::unique_ptr<Block> step_, staging_;
   std::vector<uint64_t> staged_;  // tickets of the last pass of each place in the ring
   size_t current_stage_ = 0;
-  Graphs graphs_;
+  std::vector<Segment> segments_;
   std::optional<Hold> hold_;         // of profiled passes
   std::vector<bool> profiled_;       // launches of the profiled pass
   std::vector<cudaEvent_t> events_;  // one before each launch and one at the end

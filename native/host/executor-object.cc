@@ -83,6 +83,7 @@ Napi::Value ExecutorObject::submitted(Napi::Env env, uint64_t job) {
   return Napi::Number::New(env, static_cast<double>(job));
 }
 
+// submit(list, step[, first, end]): the job of those ops, or of all
 Napi::Value ExecutorObject::submit(const Napi::CallbackInfo& info) {
   Executor& executor = running(info.Env());
   std::shared_ptr<const OpList> list = ListObject::of(info[0]);
@@ -94,8 +95,11 @@ Napi::Value ExecutorObject::submit(const Napi::CallbackInfo& info) {
     throw Napi::TypeError::New(info.Env(), "step buffer: expected a Uint32Array");
   }
   const auto words = info[1].As<Napi::Uint32Array>();
+  const bool part = info.Length() > 2;
+  const size_t end = part ? whole_number(info, 3, "end", 0, list->size()) : list->size();
+  const size_t first = part ? whole_number(info, 2, "first", 0, end) : 0;
   CheckedStep step({words.Data(), words.ElementLength()}, list->limits());
-  return submitted(info.Env(), executor.submit(std::move(list), std::move(step)));
+  return submitted(info.Env(), executor.submit(std::move(list), std::move(step), first, end));
 }
 
 // copy(from, fromOffset, to, toOffset, bytes)

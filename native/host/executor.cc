@@ -51,10 +51,10 @@ Executor::~Executor() {
   thread_.join();
 }
 
-uint64_t Executor::submit(std::shared_ptr<const OpList> list, CheckedStep step) {
-  return enqueue([list = std::move(list), step = std::move(step)](Pool& pool) {
+uint64_t Executor::submit(std::shared_ptr<const OpList> list, CheckedStep step, size_t first, size_t end) {
+  return enqueue([list = std::move(list), step = std::move(step), first, end](Pool& pool) {
     const Step view = step.step();
-    pool.run([&](Worker& worker) { list->run(worker, view); });
+    pool.run([&](Worker& worker) { list->run(worker, view, first, end); });
   });
 }
 

@@ -27,7 +27,8 @@ class Executor {
   unsigned threads() const { return pool_.threads(); }
 
   // Each returns the job's number; numbers count from 1 and complete in order.
-  uint64_t submit(std::shared_ptr<const OpList> list, CheckedStep step);
+  /// Ops `first` up to `end` of the list.
+  uint64_t submit(std::shared_ptr<const OpList> list, CheckedStep step, size_t first, size_t end);
   uint64_t copy(std::shared_ptr<const Mapping> from, uint64_t from_offset, std::shared_ptr<Mapping> to,
                 uint64_t to_offset, uint64_t bytes);
   /// Copies to memory that the caller keeps valid until the job has completed.

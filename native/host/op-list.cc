@@ -76,9 +76,9 @@ bool OpList::memory_released() const {
   return std::any_of(memories_.begin(), memories_.end(), [](const auto& memory) { return memory->released(); });
 }
 
-void OpList::run(Worker& worker, const Step& step) const {
-  for (const RecordedOp& op : ops_) {
-    run_op(worker, op, step);
+void OpList::run(Worker& worker, const Step& step, size_t first, size_t end) const {
+  for (size_t i = first; i < end; ++i) {
+    run_op(worker, ops_[i], step);
     worker.sync();
   }
 }

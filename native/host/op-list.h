@@ -39,8 +39,8 @@ class OpList {
   /// Whether a memory of the list has been freed since.
   bool memory_released() const;
 
-  /// One worker's walk through the list.
-  void run(Worker& worker, const Step& step) const;
+  /// One worker's walk through ops `first` up to `end`.
+  void run(Worker& worker, const Step& step, size_t first, size_t end) const;
 
  private:
   Memories memories_;

@@ -118,15 +118,27 @@ export interface Backend {
   /**
    * Checks every op against its bindings (shapes, types, ranges) and throws NtxError('internal') on a mismatch. An activation
    * that the next op of the list reads and no later one may be left in another form than f32.
+   *
+   * `cuts`: ascending indices of the ops with which the second and later segments begin, each of which is submitted by itself.
+   * Matrices that an op of a segment multiplies with are read while that segment runs; norms, biases and activations may be
+   * read or written by the segment beside it as well, where ops are fused over the border. Results do not depend on cuts.
    */
-  record(ops: readonly Op[], bindings: Bindings): CommandList;
+  record(ops: readonly Op[], bindings: Bindings, cuts?: readonly number[]): CommandList;
+  /**
+   * Behind `after`, a fence of a submit, a copy runs beside other submits where the device can do both at once. Without it,
+   * it runs in the order of the calls.
+   */
   copy(from: HostRange, to: DeviceRange, after?: Fence): Fence;
-  /** Submits run in the order of their calls. The step buffer is copied before this returns. */
-  submit(list: CommandList, step: StepBuffer, after?: readonly Fence[]): Fence;
+  /**
+   * Submits run in the order of their calls, behind the copies in `after`. The step buffer is copied before this returns.
+   * The segments of a list are submitted one by one in their order, all of a pass with the same step, and no other submit of
+   * the list comes between them.
+   */
+  submit(list: CommandList, step: StepBuffer, after?: readonly Fence[], segment?: number): Fence;
   /** A copy of the range's bytes, after everything submitted so far. */
   read(range: DeviceRange): Promise<ArrayBuffer>;
   wait(fence: Fence): Promise<void>;
-  /** Runs a pass with a clock on every kernel, which makes it slower. Absent: the device has none. */
+  /** Runs all of a pass with a clock on every kernel, which makes it slower. Absent: the device has none. */
   profile?(list: CommandList, step: StepBuffer): Promise<readonly KernelTiming[]>;
   /** Frees everything, after the pass that is running. */
   dispose(): Promise<void>;

@@ -2,8 +2,9 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { cpuVariants, createCpuBackend, useCpuVariant } from '../../src/backend/cpu/cpu.js';
 import { NtxError } from '../../src/errors.js';
+import { sequenceCases } from './cases/sequence.js';
 import { KERNEL_CASES } from './cases.js';
-import { differences, expectedOf, type Outcome, runSetup } from './harness.js';
+import { differences, expectedOf, type Outcome, runSetup, wrongCuts } from './harness.js';
 import { EIGHT_BIT } from './tolerance.js';
 
 const SKIP = process.env.NTX_TEST_SKIP_CPU === '1';
@@ -40,6 +41,12 @@ describe.skipIf(SKIP)('cpu', () => {
       problems.push(...outcomes[1].faults.map((fault) => `${variant}, 2 threads: ${fault}`));
     }
     expect(problems).toEqual([]);
+  });
+
+  it.each(
+    sequenceCases.map((kernelCase) => [kernelCase.name, kernelCase] as const),
+  )('%s in segments', async (_, kernelCase) => {
+    expect(await wrongCuts(backends[1], kernelCase.build())).toEqual([]);
   });
 });
 

@@ -60,19 +60,35 @@ export async function expectedOf(kernelCase: KernelCase, precision: Precision): 
   return { setup, state: before, limits };
 }
 
-/** Runs a setup as one list, all passes in a row. */
-export async function runSetup(backend: Backend, setup: Setup): Promise<Outcome> {
+/** Runs a setup as one list, all passes in a row, in segments that are cut at these ops. */
+export async function runSetup(backend: Backend, setup: Setup, cuts: readonly number[] = []): Promise<Outcome> {
   const operands = new Operands(backend, setup);
-  const list = backend.record(setup.ops, operands.bindings);
+  const list = backend.record(setup.ops, operands.bindings, cuts);
   // One step buffer for all: a backend that does not copy it in submit() shows.
   const step = operands.step();
-  for (const pass of setup.passes) backend.submit(list, fillStep(step, pass));
+  for (const pass of setup.passes) {
+    fillStep(step, pass);
+    for (let segment = 0; segment <= cuts.length; segment++) backend.submit(list, step, [], segment);
+  }
   step.words.fill(0xffffffff);
   const state = await operands.state();
   const faults = await operands.faults();
   list.dispose();
   operands.free();
   return { state, faults };
+}
+
+/** Sets of cuts that change the bits of a setup's buffers; there should be none. */
+export async function wrongCuts(backend: Backend, setup: Setup): Promise<string[]> {
+  const every = setup.ops.slice(1).map((_, i) => i + 1);
+  const { state } = await runSetup(backend, setup);
+  const wrong: string[] = [];
+  for (const cuts of [every, ...(every.length > 1 ? every.map((cut) => [cut]) : [])]) {
+    const outcome = await runSetup(backend, setup, cuts);
+    const names = [...state.keys()].filter((name) => Buffer.compare(state.get(name)!, outcome.state.get(name)!) !== 0);
+    wrong.push(...[...names, ...outcome.faults].map((what) => `cut at ${cuts}: ${what}`));
+  }
+  return wrong;
 }
 
 /** What is wrong with an outcome, in sentences; empty when all is well. */

@@ -6,8 +6,9 @@ import { f16ToNumber, numberToF16 } from '../../src/backend/reference/f16.js';
 import { createReferenceBackend } from '../../src/backend/reference/reference.js';
 import { floats, halves, type Pass, plainPass, poisoned, type Setup, type TestBuffer } from './case.js';
 import { rotations } from './cases/heads.js';
+import { sequenceCases } from './cases/sequence.js';
 import { KERNEL_CASES } from './cases.js';
-import { expectedOf, numbersIn, runSetup } from './harness.js';
+import { expectedOf, numbersIn, runSetup, wrongCuts } from './harness.js';
 import { EIGHT_BIT } from './tolerance.js';
 import { type TestWeight, vectorWeight } from './weights.js';
 
@@ -322,5 +323,11 @@ describe('the cases', () => {
         if (compared && !Number.isFinite(numbers.at(i))) throw new Error(`${name}[${i}] is ${numbers.at(i)}`);
       });
     }
+  });
+
+  it.each(
+    sequenceCases.map((kernelCase) => [kernelCase.name, kernelCase] as const),
+  )('%s in segments', async (_, kernelCase) => {
+    expect(await wrongCuts(backend, kernelCase.build())).toEqual([]);
   });
 });

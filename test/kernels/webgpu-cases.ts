@@ -4,8 +4,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AdapterOptions } from '../../src/backend/webgpu/adapter.js';
 import type { WebGpuBackend } from '../../src/backend/webgpu/webgpu.js';
 import { openTestDevice, SKIP_WEBGPU } from '../webgpu-device.js';
+import { sequenceCases } from './cases/sequence.js';
 import { KERNEL_CASES } from './cases.js';
-import { differences, expectedOf, runSetup } from './harness.js';
+import { differences, expectedOf, runSetup, wrongCuts } from './harness.js';
 import type { Precision } from './tolerance.js';
 import { isQuant } from './weights.js';
 
@@ -33,6 +34,12 @@ export function testKernels(name: string, options: AdapterOptions): void {
     it.each(KERNEL_CASES.map((kernelCase) => [kernelCase.name, kernelCase] as const))('%s', async (_, kernelCase) => {
       const expected = await expectedOf(kernelCase, precisionOf(backend));
       expect(differences(await runSetup(backend, expected.setup), expected)).toEqual([]);
+    });
+
+    it.each(
+      sequenceCases.map((kernelCase) => [kernelCase.name, kernelCase] as const),
+    )('%s in segments', async (_, kernelCase) => {
+      expect(await wrongCuts(backend, kernelCase.build())).toEqual([]);
     });
   });
 }

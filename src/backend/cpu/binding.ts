@@ -17,7 +17,8 @@ export interface NativeList {
 
 /** Runs jobs in order on its own threads. Every method returns the job's number; they count from 1. */
 export interface NativeExecutor {
-  submit(list: NativeList, step: Uint32Array): number;
+  /** Ops `first` up to `end` of the list; all without them. */
+  submit(list: NativeList, step: Uint32Array, first?: number, end?: number): number;
   copy(from: NativeMemory, fromOffset: number, to: NativeMemory, toOffset: number, bytes: number): number;
   /** `target` has to stay alive and attached until the job has completed. */
   read(from: NativeMemory, offset: number, target: Uint8Array): number;

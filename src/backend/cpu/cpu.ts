@@ -3,6 +3,7 @@ import type { Backend, Bindings, CommandList, DeviceInfo, DeviceRange, Fence, Ho
 import { checkStep, type StepLimits, stepLimits } from '../check-step.js';
 import { encodeOps } from '../encode-ops.js';
 import type { Op } from '../ops.js';
+import { type Segment, segmentAt, segmentsOf } from '../segments.js';
 import type { StepBuffer } from '../step.js';
 import { type HostAddon, loadHostAddon, type NativeExecutor, type NativeList } from './binding.js';
 import { asNtx, CpuMemory, nativeOf, ownMemory } from './memory.js';
@@ -48,6 +49,7 @@ class CpuList implements CommandList {
     readonly native: NativeList,
     readonly limits: StepLimits,
     readonly opCount: number,
+    readonly segments: readonly Segment[],
     readonly onDispose: (list: CpuList) => void,
   ) {}
 
@@ -105,12 +107,14 @@ export class CpuBackend implements Backend {
     return memory;
   }
 
-  record(ops: readonly Op[], bindings: Bindings): CommandList {
+  record(ops: readonly Op[], bindings: Bindings, cuts: readonly number[] = []): CommandList {
     this.#requireOpen();
+    const segments = segmentsOf(ops.length, cuts);
     const { bytes, memories } = encodeOps(ops, bindings);
     const natives = memories.map((memory) => ownMemory(memory).native);
     const native = asNtx('recording', () => new this.#addon.OpList(bytes, natives, this.#threads));
-    const list = new CpuList(native, stepLimits(ops, bindings), ops.length, (gone) => this.#lists.delete(gone));
+    const onDispose = (gone: CpuList) => this.#lists.delete(gone);
+    const list = new CpuList(native, stepLimits(ops, bindings), ops.length, segments, onDispose);
     this.#lists.add(list);
     return list;
   }
@@ -125,13 +129,14 @@ export class CpuBackend implements Backend {
     );
   }
 
-  submit(list: CommandList, step: StepBuffer, after: readonly Fence[] = []): Fence {
+  submit(list: CommandList, step: StepBuffer, after: readonly Fence[] = [], segment = 0): Fence {
     this.#requireOwn(after);
     if (!(list instanceof CpuList) || !this.#lists.has(list)) {
       throw new NtxError('internal', 'submit() of a list that is disposed or not of this backend', 'report this');
     }
     checkStep(step, list.limits);
-    return this.#fence('submit', () => this.#executor.submit(list.native, step.words));
+    const [first, end] = segmentAt(list.segments, segment);
+    return this.#fence('submit', () => this.#executor.submit(list.native, step.words, first, end));
   }
 
   async read(range: DeviceRange): Promise<ArrayBuffer> {

@@ -23,8 +23,8 @@ export type StreamNumber = typeof COMPUTE | typeof COPIES;
 
 /** A device, which only measureReadBandwidth() waits for. Errors of the device carry code 'cuda'. */
 export interface NativeEngine {
-  /** A pass, behind a ticket of the copies (0: behind none). Returns its ticket. */
-  submit(list: NativeList, step: Uint32Array, afterCopies: number): number;
+  /** A segment of a pass, behind a ticket of the copies (0: behind none). Returns its ticket. */
+  submit(list: NativeList, step: Uint32Array, afterCopies: number, segment: number): number;
   /** `after` is a ticket of the other stream, or 0. Returns the copy's ticket. */
   copy(
     stream: StreamNumber,
@@ -88,13 +88,14 @@ export interface CudaAddon {
   ) => NativeMemory;
   /**
    * Decodes and checks the bytes of native/ops.h; throws on anything that does not fit. `fused`: indices of ops that
-   * become part of the op behind them, or may (native/cuda/op-list.h).
+   * become part of the op behind them, or may (native/cuda/op-list.h). `cuts`: of ops with which segments begin.
    */
   readonly OpList: new (
     engine: NativeEngine,
     bytes: Uint8Array,
     memories: readonly NativeMemory[],
     fused: Uint32Array,
+    cuts: Uint32Array,
   ) => NativeList;
   devices(): DriverFacts;
   /** Whether the built kernels run on a device. */

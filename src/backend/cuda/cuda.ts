@@ -19,6 +19,7 @@ import type {
 import { checkStep, type StepLimits, stepLimits } from '../check-step.js';
 import { encodeOps } from '../encode-ops.js';
 import type { Op } from '../ops.js';
+import { type Segment, segmentAt, segmentsOf } from '../segments.js';
 import type { StepBuffer } from '../step.js';
 import { COMPUTE, COPIES, type NativeEngine, type NativeList, type StreamNumber } from './binding.js';
 import { type ChosenDevice, chooseDevice } from './choose-device.js';
@@ -53,6 +54,7 @@ class CudaList implements CommandList {
     readonly bindings: Bindings,
     /** Ops that are part of the next one, or may be. */
     readonly fused: ReadonlySet<number>,
+    readonly segments: readonly Segment[],
     readonly onDispose: (list: CudaList) => void,
   ) {
     this.opCount = ops.length;
@@ -110,8 +112,9 @@ export class CudaBackend implements Backend {
     return this.#keep(new CudaHostMemory(this.#owner, pages, label));
   }
 
-  record(ops: readonly Op[], bindings: Bindings): CommandList {
+  record(ops: readonly Op[], bindings: Bindings, cuts: readonly number[] = []): CommandList {
     this.#requireUsable();
+    const segments = segmentsOf(ops.length, cuts);
     for (const [name, range] of bindings.buffers) requireAligned(name, range);
     for (const [name, { range, table }] of bindings.weights) requireAligned(name, table ?? range);
     const { bytes, memories } = encodeOps(ops, bindings);
@@ -119,10 +122,10 @@ export class CudaBackend implements Backend {
     const fused = fusedOps(ops, bindings);
     const native = asNtx(
       'recording',
-      () => new this.#owner.addon.OpList(this.#engine, bytes, natives, Uint32Array.from(fused)),
+      () => new this.#owner.addon.OpList(this.#engine, bytes, natives, Uint32Array.from(fused), Uint32Array.from(cuts)),
     );
     const gone = (list: CudaList) => this.#lists.delete(list);
-    const list = new CudaList(native, stepLimits(ops, bindings), [...ops], bindings, new Set(fused), gone);
+    const list = new CudaList(native, stepLimits(ops, bindings), [...ops], bindings, new Set(fused), segments, gone);
     this.#lists.add(list);
     return list;
   }
@@ -142,12 +145,13 @@ export class CudaBackend implements Backend {
     );
   }
 
-  submit(list: CommandList, step: StepBuffer, after: readonly Fence[] = []): Fence {
+  submit(list: CommandList, step: StepBuffer, after: readonly Fence[] = [], segment = 0): Fence {
     this.#requireUsable();
     const own = this.#ownList(list);
     checkStep(step, own.limits);
+    segmentAt(own.segments, segment);
     const behind = latest(after, COPIES);
-    return this.#fence('submit', COMPUTE, () => this.#engine.submit(own.native, step.words, behind));
+    return this.#fence('submit', COMPUTE, () => this.#engine.submit(own.native, step.words, behind, segment));
   }
 
   async read(range: DeviceRange): Promise<ArrayBuffer> {

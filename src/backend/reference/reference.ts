@@ -5,6 +5,7 @@ import type { Backend, Bindings, CommandList, DeviceRange, Fence, HostRange } fr
 import { checkOps } from '../check-ops.js';
 import { checkStep, type StepLimits, stepLimits } from '../check-step.js';
 import type { Op } from '../ops.js';
+import { type Segment, segmentAt, segmentsOf } from '../segments.js';
 import { StepBuffer } from '../step.js';
 import { attention } from './attention.js';
 import { embed } from './embed.js';
@@ -31,13 +32,16 @@ class ReferenceList implements CommandList {
   readonly opCount: number;
   readonly limits: StepLimits;
   readonly views: Views;
+  readonly segments: readonly Segment[];
   disposed = false;
 
   constructor(
     readonly ops: readonly Op[],
     bindings: Bindings,
+    cuts: readonly number[],
   ) {
     this.opCount = ops.length;
+    this.segments = segmentsOf(ops.length, cuts);
     this.limits = stepLimits(ops, bindings);
     this.views = new Views(bindings);
   }
@@ -74,9 +78,9 @@ class ReferenceBackend implements Backend {
     return memory;
   }
 
-  record(ops: readonly Op[], bindings: Bindings): CommandList {
+  record(ops: readonly Op[], bindings: Bindings, cuts: readonly number[] = []): CommandList {
     checkOps(ops, bindings);
-    return new ReferenceList([...ops], bindings);
+    return new ReferenceList([...ops], bindings, cuts);
   }
 
   copy(from: HostRange, to: DeviceRange): Fence {
@@ -88,14 +92,15 @@ class ReferenceBackend implements Backend {
     return this.#enqueue(async () => bytesOf(to).set(bytesOf(from)));
   }
 
-  submit(list: CommandList, step: StepBuffer): Fence {
+  submit(list: CommandList, step: StepBuffer, _after: readonly Fence[] = [], segment = 0): Fence {
     if (!(list instanceof ReferenceList) || list.disposed) {
       throw new NtxError('internal', 'submit() of a list that is disposed or not of this backend', 'report this');
     }
     checkStep(step, list.limits);
     const copy = new StepBuffer(step.maxRows, step.maxOutputs);
     copy.words.set(step.words);
-    return this.#enqueue(() => runPass(list, copy));
+    const ops = list.ops.slice(...segmentAt(list.segments, segment));
+    return this.#enqueue(() => runOps(ops, list.views, copy));
   }
 
   async read(range: DeviceRange): Promise<ArrayBuffer> {
@@ -123,7 +128,7 @@ class ReferenceBackend implements Backend {
   }
 }
 
-async function runPass({ ops, views }: ReferenceList, step: StepBuffer): Promise<void> {
+async function runOps(ops: readonly Op[], views: Views, step: StepBuffer): Promise<void> {
   let sliceEnd = performance.now() + SLICE;
   for (const op of ops) {
     for (const _ of run(op, views, step)) {

@@ -27,7 +27,7 @@ export class Ahead {
     private readonly readBack: ReadBack,
   ) {}
 
-  /** The commands of this pass, if they have been prepared. Called for every pass. */
+  /** The commands of this pass, if they have been prepared. Called for every pass of one segment. */
   take(list: GpuList, program: Program): readonly GPUCommandBuffer[] | null {
     this.#answer?.drop();
     this.#answer = null;
@@ -38,6 +38,13 @@ export class Ahead {
     this.#prepared = null;
     this.#answer = answer;
     return commands;
+  }
+
+  /** A pass of several segments runs: it lasts too long for its encoding to matter, and other commands come between them. */
+  skip(): void {
+    this.#answer?.drop();
+    this.#answer = null;
+    this.#last = null;
   }
 
   /** The answer to a read, if it came with the last pass. */
@@ -56,7 +63,7 @@ export class Ahead {
     const { list, program } = this.#last;
     if (this.#prepared?.program === program) return;
     this.#prepared?.answer.drop();
-    const encoders = program.pieces.map(([first, end]) => this.#encode(list, program, first, end));
+    const encoders = program.segments[0].map(([first, end]) => this.#encode(list, program, first, end));
     const answer = this.readBack.encode(encoders.at(-1)!, range);
     this.#prepared = { program, commands: encoders.map((encoder) => encoder.finish()), answer };
   }

@@ -1,6 +1,7 @@
 import { NtxError } from '../../errors.js';
 import type { CommandList } from '../backend.js';
 import type { StepLimits } from '../check-step.js';
+import type { Segment } from '../segments.js';
 import type { StepBuffer } from '../step.js';
 import type { Dispatch } from './kernel.js';
 
@@ -34,8 +35,8 @@ export interface Program {
   readonly bindGroups: readonly GPUBindGroup[];
   /** Three a dispatch. */
   readonly groups: Uint32Array;
-  /** [first, end) of the dispatches of each piece that is submitted by itself. */
-  readonly pieces: readonly (readonly [number, number])[];
+  /** [first, end) of the dispatches of each piece that is submitted by itself, of each segment. */
+  readonly segments: readonly (readonly Segment[])[];
 }
 
 /**
@@ -56,13 +57,18 @@ export class GpuList implements CommandList {
   #disposed = false;
 
   constructor(
-    readonly opCount: number,
+    /** Of ops. */
+    readonly segments: readonly Segment[],
     readonly limits: StepLimits,
     private readonly plans: readonly CompiledPlan[],
     private readonly buffers: { readonly step: GPUBuffer; readonly embeds: readonly EmbedSource[] },
     private readonly compilation: Compilation,
     private readonly onDispose: () => void,
   ) {}
+
+  get opCount(): number {
+    return this.segments.at(-1)![1];
+  }
 
   /** All pipelines are there: encode() may be called. */
   get isReady(): boolean {
@@ -153,14 +159,23 @@ export class GpuList implements CommandList {
       ),
       bindGroups: compiled.map(({ bindGroup }) => bindGroup),
       groups: Uint32Array.from(groups),
-      pieces: piecesOf(compiled.length),
+      segments: this.segments.map((segment) => piecesOf(dispatchesOf(segment, compiled))),
     };
   }
 }
 
-function piecesOf(length: number): [number, number][] {
-  const cuts = [0, ...CUTS.filter((cut) => cut < length), length];
-  return cuts.slice(1).map((end, i) => [cuts[i], end]);
+/** The dispatches of a segment of ops; those of each op stand together, in the order of the ops. */
+function dispatchesOf([first, end]: Segment, compiled: readonly Compiled[]): Segment {
+  const from = (op: number) => {
+    const index = compiled.findIndex((each) => each.op >= op);
+    return index < 0 ? compiled.length : index;
+  };
+  return [from(first), from(end)];
+}
+
+function piecesOf([first, end]: Segment): Segment[] {
+  const cuts = [first, ...CUTS.map((cut) => first + cut).filter((cut) => cut < end), end];
+  return cuts.slice(1).map((next, i) => [cuts[i], next]);
 }
 
 /** The pipelines of a list on their way. */

@@ -5,6 +5,7 @@ import type { Bindings, PassSizes } from '../backend.js';
 import { checkOps } from '../check-ops.js';
 import { stepLimits } from '../check-step.js';
 import type { Op } from '../ops.js';
+import { segmentsOf } from '../segments.js';
 import { StepBuffer } from '../step.js';
 import { flowOf } from './flow.js';
 import type { BindingSlot, DeviceFacts, Dispatch, KernelPlan } from './kernel.js';
@@ -55,8 +56,9 @@ export class Recorder {
   ) {}
 
   /** Throws NtxError('internal' or 'unsupported') naming the op. What the device finds wrong comes out of ready(). */
-  record(ops: readonly Op[], bindings: Bindings): GpuList {
+  record(ops: readonly Op[], bindings: Bindings, cuts: readonly number[]): GpuList {
     checkOps(ops, bindings);
+    const segments = segmentsOf(ops.length, cuts);
     const flows = flowOf(ops, bindings, this.facts);
     const plans = ops.map((op, i) => this.#named(op, i, () => planOp(op, bindings, this.facts, flows[i])));
     const memories: GpuMemory[] = [];
@@ -83,7 +85,7 @@ export class Recorder {
     );
     const bound = settled.then(() => this.owner.health.check());
     return new GpuList(
-      ops.length,
+      segments,
       stepLimits(ops, bindings),
       compiled,
       { step: buffers.step, embeds: [...embeds.values()] },

@@ -15,6 +15,7 @@ import type {
 } from '../backend.js';
 import { checkStep } from '../check-step.js';
 import type { Op } from '../ops.js';
+import { segmentAt } from '../segments.js';
 import { StepBuffer } from '../step.js';
 import { type AdapterOptions, type OpenedDevice, openDevice } from './adapter.js';
 import { Ahead } from './ahead.js';
@@ -87,9 +88,9 @@ export class WebGpuBackend implements Backend {
     return this.#keep(new TableMemory(this.#owner, bytes, label));
   }
 
-  record(ops: readonly Op[], bindings: Bindings): CommandList {
+  record(ops: readonly Op[], bindings: Bindings, cuts: readonly number[] = []): CommandList {
     this.#health.check();
-    return this.#recorder.record(ops, bindings);
+    return this.#recorder.record(ops, bindings, cuts);
   }
 
   copy(from: HostRange, to: DeviceRange): Fence {
@@ -111,16 +112,17 @@ export class WebGpuBackend implements Backend {
     });
   }
 
-  submit(list: CommandList, step: StepBuffer): Fence {
+  submit(list: CommandList, step: StepBuffer, _after: readonly Fence[] = [], segment = 0): Fence {
     this.#health.check();
     const own = ownList(list);
     checkStep(step, own.limits);
+    segmentAt(own.segments, segment);
     if (own.isReady && !this.#waiting) {
-      this.#encodePass(own, step);
+      this.#encodeSegment(own, step, segment);
       return this.#fence();
     }
     const copy = copyStep(step);
-    return this.#inOrder(() => this.#encodePass(own, copy), own.ready());
+    return this.#inOrder(() => this.#encodeSegment(own, copy, segment), own.ready());
   }
 
   async read(range: DeviceRange): Promise<ArrayBuffer> {
@@ -174,19 +176,23 @@ export class WebGpuBackend implements Backend {
     closeGpu(this.#opened.gpu);
   }
 
-  #encodePass(list: GpuList, step: StepBuffer): void {
-    // What is uploaded now comes before everything that the queue has not got.
-    this.#flush();
-    const { queue } = this.#opened.device;
-    list.upload(queue, step);
+  #encodeSegment(list: GpuList, step: StepBuffer, segment: number): void {
     const program = list.program(step);
-    this.#pace.start(program);
-    const prepared = this.#ahead.take(list, program);
-    if (prepared) {
-      for (const commands of prepared) queue.submit([commands]);
-      return;
+    if (segment === 0) {
+      // What is uploaded now comes before everything that the queue has not got.
+      this.#flush();
+      const { queue } = this.#opened.device;
+      list.upload(queue, step);
+      this.#pace.start(program);
+      if (program.segments.length === 1) {
+        const prepared = this.#ahead.take(list, program);
+        if (prepared) {
+          for (const commands of prepared) queue.submit([commands]);
+          return;
+        }
+      } else this.#ahead.skip();
     }
-    for (const [first, end] of program.pieces) {
+    for (const [first, end] of program.segments[segment]) {
       this.#flush();
       const pass = this.#commands().beginComputePass();
       list.encode(pass, program, first, end);
