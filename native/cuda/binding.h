@@ -55,6 +55,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value profile(const Napi::CallbackInfo& info);
   Napi::Value timings(const Napi::CallbackInfo& info);
   Napi::Value measure_read_bandwidth(const Napi::CallbackInfo& info);
+  Napi::Value memory(const Napi::CallbackInfo& info);
   Napi::Value fault(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
@@ -63,7 +64,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   std::shared_ptr<Engine> engine_;
 };
 
-/// new Memory(engine, bytes | Uint8Array, pinned): .view(offset, bytes), .free()
+/// new Memory(engine, bytes | Uint8Array, pinned, combined): .view(offset, bytes), .free()
 class MemoryObject : public Napi::ObjectWrap<MemoryObject> {
  public:
   static Napi::Function define(Napi::Env env);

@@ -64,7 +64,7 @@ Napi::Function EngineObject::define(Napi::Env env) {
        InstanceMethod<&EngineObject::watch>("watch"), InstanceMethod<&EngineObject::profile>("profile"),
        InstanceMethod<&EngineObject::timings>("timings"),
        InstanceMethod<&EngineObject::measure_read_bandwidth>("measureReadBandwidth"),
-       InstanceMethod<&EngineObject::fault>("fault"), InstanceMethod<&EngineObject::close>("close")});
+       InstanceMethod<&EngineObject::memory>("memory"), InstanceMethod<&EngineObject::fault>("fault"), InstanceMethod<&EngineObject::close>("close")});
 }
 
 EngineObject::EngineObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineObject>(info) {
@@ -222,6 +222,19 @@ Napi::Value EngineObject::measure_read_bandwidth(const Napi::CallbackInfo& info)
     }
     for (const cudaEvent_t event : events) cudaEventDestroy(event);
     return Napi::Number::New(env, static_cast<double>(bytes) / (static_cast<double>(best) / 1000));
+  });
+}
+
+// memory(): [free, total] bytes of the device
+Napi::Value EngineObject::memory(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, engine(env), [&] {
+    size_t free = 0, total = 0;
+    NTX_CUDA(cudaMemGetInfo(&free, &total));
+    Napi::Array both = Napi::Array::New(env, 2);
+    both[0u] = number(env, free);
+    both[1u] = number(env, total);
+    return Napi::Value(both);
   });
 }
 

@@ -43,7 +43,8 @@ MemoryObject::MemoryObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Me
     pages_ = Napi::Persistent(pages);
   } else {
     const uint64_t bytes = whole_number(info, 1, "bytes", 0, kMaxSafeInteger);
-    const auto kind = info[2].ToBoolean() ? Block::Kind::pinned : Block::Kind::device;
+    const auto pinned = info[3].ToBoolean() ? Block::Kind::combined : Block::Kind::pinned;
+    const auto kind = info[2].ToBoolean() ? pinned : Block::Kind::device;
     block_ = guarded(env, *engine, [&] { return std::make_shared<Block>(engine, bytes, kind); });
   }
   info.This().As<Napi::Object>().TypeTag(&kTag);

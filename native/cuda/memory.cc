@@ -32,7 +32,8 @@ Block::Block(std::shared_ptr<Engine> engine, uint64_t bytes, Kind kind)
     if (kind == Kind::device) {
       NTX_CUDA(cudaMalloc(&data, padded(bytes)));
     } else {
-      NTX_CUDA(cudaHostAlloc(&data, padded(bytes), cudaHostAllocPortable | cudaHostAllocMapped));
+      const unsigned combined = kind == Kind::combined ? cudaHostAllocWriteCombined : 0;
+      NTX_CUDA(cudaHostAlloc(&data, padded(bytes), cudaHostAllocPortable | cudaHostAllocMapped | combined));
     }
   } catch (const CudaError& error) {
     if (error.code() == cudaErrorMemoryAllocation) refuse(bytes, error);
@@ -67,7 +68,7 @@ void Block::free() noexcept {
   if (data_ == nullptr) return;
   engine_->drain();
   if (kind_ == Kind::device) cudaFree(data_);
-  if (kind_ == Kind::pinned) cudaFreeHost(data_);
+  if (kind_ == Kind::pinned || kind_ == Kind::combined) cudaFreeHost(data_);
   if (kind_ == Kind::registered) cudaHostUnregister(data_);
   cudaGetLastError();
 }

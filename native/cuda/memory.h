@@ -17,7 +17,8 @@ class OutOfMemory : public std::runtime_error {
 
 class Block {
  public:
-  enum class Kind { device, pinned, registered };
+  /// `combined` is pinned and write-combined: host reads of it are slow, and snooping does not slow its copies.
+  enum class Kind { device, pinned, combined, registered };
 
   /// Zeroed. Throws OutOfMemory.
   Block(std::shared_ptr<Engine> engine, uint64_t bytes, Kind kind);

@@ -111,6 +111,11 @@ export interface Backend {
   /** Throws NtxError('no-memory'). Contents are zero. */
   allocateHost(bytes: number, label: string): HostMemory;
   /**
+   * Host memory that the host only writes: reading it is slow, and on some machines the device copies from it faster. Absent:
+   * there is none.
+   */
+  allocateWriteCombined?(bytes: number, label: string): HostMemory;
+  /**
    * Memory of an embedding table, filled like host memory: `embed` reads the rows of a pass out of it and it never takes
    * device memory. Absent: allocateHost.
    */
@@ -138,6 +143,10 @@ export interface Backend {
   /** A copy of the range's bytes, after everything submitted so far. */
   read(range: DeviceRange): Promise<ArrayBuffer>;
   wait(fence: Fence): Promise<void>;
+  /** Bytes a second that plain reads of `bytes` of device memory reach: the bound of a decode. Absent: it cannot be measured. */
+  measureReadBandwidth?(bytes: number): Promise<number>;
+  /** Bytes of device memory that nobody has, and all of it. Absent: the device does not say. */
+  memory?(): { free: number; total: number };
   /** Runs all of a pass with a clock on every kernel, which makes it slower. Absent: the device has none. */
   profile?(list: CommandList, step: StepBuffer): Promise<readonly KernelTiming[]>;
   /** Frees everything, after the pass that is running. */

@@ -1,8 +1,9 @@
 // What `ntx doctor` says of GPUs.
 import { type AdapterEntry, mayHaveGpu } from '../backend/webgpu/adapter.js';
 import { NtxError } from '../errors.js';
+import { findNvidiaDriver } from '../placement/system.js';
 import type { Finding } from './finding.js';
-import { findNvidiaDriver, findVulkanLoader } from './machine.js';
+import { findVulkanLoader } from './machine.js';
 
 /** What the machine has beside its adapters. */
 export interface GpuFacts {

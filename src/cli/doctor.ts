@@ -4,9 +4,10 @@ import { dirname } from 'node:path';
 import type { Command } from 'commander';
 import type { AdapterEntry } from '../backend/webgpu/adapter.js';
 import { NtxError } from '../errors.js';
+import { describeDisk } from '../placement/system.js';
 import { gpuFindings } from './doctor-gpu.js';
 import type { Finding } from './finding.js';
-import { describeDisk, describeHugePages, describeMachine, findCompiler } from './machine.js';
+import { describeHugePages, describeMachine, findCompiler } from './machine.js';
 import { bytesText, print, printJson, table } from './output.js';
 import { version } from './version.js';
 

@@ -1,6 +1,6 @@
 // What this machine is, for results that are kept and for `ntx doctor`.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 
 export interface Machine {
@@ -20,39 +20,6 @@ export function describeMachine(): Machine {
     // Major and minor version: the rest names one vendor's build.
     system: `${os.type()} ${os.release().split('.').slice(0, 2).join('.')} ${os.arch()}`,
     node: process.version,
-  };
-}
-
-/** Where a path lies. Parts that the system does not tell are null. */
-export interface Disk {
-  readonly mount: string | null;
-  readonly fileSystem: string | null;
-  /** The block device ("nvme0n1"). */
-  readonly device: string | null;
-  /** False also where nothing is known: virtual disks call themselves rotating. */
-  readonly solidState: boolean;
-  readonly freeBytes: number;
-}
-
-export function describeDisk(path: string): Disk {
-  const { bavail, bsize } = statfsSync(path);
-  const { dev } = statSync(path);
-  // The device number of the C library: glibc's makedev.
-  const number = `${(dev >> 8) & 0xfff}:${(dev & 0xff) | ((dev >> 12) & 0xfff00)}`;
-  const mount = (textOf('/proc/self/mountinfo') ?? '')
-    .split('\n')
-    .map((line) => line.split(' '))
-    .find((fields) => fields[2] === number);
-  const block = /^DEVNAME=(.*)$/m.exec(textOf(`/sys/dev/block/${number}/uevent`) ?? '');
-  const rotational = [`/sys/dev/block/${number}`, `/sys/dev/block/${number}/..`].map((folder) =>
-    textOf(`${folder}/queue/rotational`),
-  );
-  return {
-    mount: mount?.[4] ?? null,
-    fileSystem: mount?.[mount.indexOf('-') + 1] ?? null,
-    device: block?.[1] ?? null,
-    solidState: rotational.some((text) => text?.trim() === '0'),
-    freeBytes: bavail * bsize,
   };
 }
 
@@ -77,12 +44,6 @@ export function describeHugePages(): HugePages {
   const modes = textOf('/sys/kernel/mm/transparent_hugepage/enabled');
   const reserved = /^HugePages_Total:\s+(\d+)/m.exec(textOf('/proc/meminfo') ?? '');
   return { transparent: /\[(\w+)\]/.exec(modes ?? '')?.[1] ?? null, reserved: Number(reserved?.[1] ?? 0) };
-}
-
-/** The loaded NVIDIA driver's version, or null. */
-export function findNvidiaDriver(): string | null {
-  const text = textOf('/proc/driver/nvidia/version');
-  return text === null ? null : (/\d+\.\d+(\.\d+)?/.exec(text)?.[0] ?? 'of unknown version');
 }
 
 /** The path of the Vulkan loader, or null. */

@@ -5,6 +5,7 @@ import { addBench } from './bench.js';
 import { addChat } from './chat.js';
 import { addDoctor } from './doctor.js';
 import { addInspect } from './inspect.js';
+import { addMeasure } from './measure.js';
 import { addPerplexity } from './perplexity.js';
 import { addRun } from './run.js';
 import { addSynth } from './synth.js';
@@ -34,7 +35,8 @@ function createProgram(): Command {
     .exitOverride()
     .configureOutput({ writeErr: () => {} })
     .addHelpText('after', '\nBegin with `ntx run`: the model that comes with ntx tells a story.');
-  for (const add of [addRun, addChat, addInspect, addBench, addSynth, addPerplexity, addDoctor]) add(program);
+  for (const add of [addRun, addChat, addInspect, addBench, addSynth, addPerplexity, addMeasure, addDoctor])
+    add(program);
   return program;
 }
 

@@ -6,6 +6,12 @@ import { syntheticVocabulary } from './vocabulary.js';
 
 /** Keys and value types as convert_hf_to_gguf.py of llama.cpp writes them. */
 export function describeMetadata(shape: Shape, types: WeightTypes, name: string, seed: number): MetadataEntry[] {
+  const vocabulary = shape.architecture === 'llama' ? 'llama-bpe' : 'qwen2';
+  return describeModel(shape, types, name).concat(syntheticVocabulary(shape.vocabulary, vocabulary, seed));
+}
+
+/** Without the tokenizer. */
+export function describeModel(shape: Shape, types: WeightTypes, name: string): MetadataEntry[] {
   const { architecture } = shape;
   const text = (key: string, value: string): MetadataEntry => ({ key, type: 'string', value });
   const whole = (key: string, value: number): MetadataEntry => ({ key, type: 'uint32', value });
@@ -31,7 +37,7 @@ export function describeMetadata(shape: Shape, types: WeightTypes, name: string,
   if (architecture === 'llama') {
     entries.push(whole('llama.vocab_size', shape.vocabulary), whole('llama.rope.dimension_count', shape.headDim));
   }
-  return entries.concat(syntheticVocabulary(shape.vocabulary, architecture === 'llama' ? 'llama-bpe' : 'qwen2', seed));
+  return entries;
 }
 
 /** The tensors of a shape, and sentences about matrices that could not have the type asked for. */

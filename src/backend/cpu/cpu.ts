@@ -71,8 +71,9 @@ interface Waiter {
 
 export class CpuBackend implements Backend {
   readonly device: DeviceInfo;
+  /** That compute. */
+  readonly threads: number;
   readonly #addon: HostAddon;
-  readonly #threads: number;
   readonly #executor: NativeExecutor;
   readonly #memories = new Set<CpuMemory>();
   readonly #lists = new Set<CpuList>();
@@ -85,7 +86,7 @@ export class CpuBackend implements Backend {
   constructor(addon: HostAddon, threads: number) {
     const info = addon.cpuInfo();
     this.#addon = addon;
-    this.#threads = threads;
+    this.threads = threads;
     this.device = {
       backend: 'cpu',
       name: `${info.name}, ${threads} ${threads === 1 ? 'thread' : 'threads'}, ${info.variant}`,
@@ -112,7 +113,7 @@ export class CpuBackend implements Backend {
     const segments = segmentsOf(ops.length, cuts);
     const { bytes, memories } = encodeOps(ops, bindings);
     const natives = memories.map((memory) => ownMemory(memory).native);
-    const native = asNtx('recording', () => new this.#addon.OpList(bytes, natives, this.#threads));
+    const native = asNtx('recording', () => new this.#addon.OpList(bytes, natives, this.threads));
     const onDispose = (gone: CpuList) => this.#lists.delete(gone);
     const list = new CpuList(native, stepLimits(ops, bindings), ops.length, segments, onDispose);
     this.#lists.add(list);

@@ -47,6 +47,8 @@ export interface NativeEngine {
   timings(list: NativeList): Float64Array;
   /** Bytes a second. */
   measureReadBandwidth(bytes: number): number;
+  /** Bytes of the device that nobody has, and all. */
+  memory(): [free: number, total: number];
   /** Makes the device fail, for tests of what follows. Returns the ticket of the kernel that does. */
   fault(): number;
   close(): void;
@@ -80,11 +82,12 @@ export interface CudaAddon {
     device: number,
     onProgress: (compute: number, copies: number, failure: string | null) => void,
   ) => NativeEngine;
-  /** Zeroed memory of `bytes`; or the pages of a Uint8Array, pinned. */
+  /** Zeroed memory of `bytes`; or the pages of a Uint8Array, pinned. `combined`: pinned and write-combined. */
   readonly Memory: new (
     engine: NativeEngine,
     bytes: number | Uint8Array,
     pinned: boolean,
+    combined?: boolean,
   ) => NativeMemory;
   /**
    * Decodes and checks the bytes of native/ops.h; throws on anything that does not fit. `fused`: indices of ops that

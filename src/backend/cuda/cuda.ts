@@ -106,6 +106,11 @@ export class CudaBackend implements Backend {
     return this.#keep(new CudaHostMemory(this.#owner, bytes, label));
   }
 
+  allocateWriteCombined(bytes: number, label: string): HostMemory {
+    this.#requireUsable();
+    return this.#keep(new CudaHostMemory(this.#owner, bytes, label, true));
+  }
+
   /** Pins memory that exists already, until it is freed: pages that the CPU backend computes on as well, say. */
   registerHost(pages: Uint8Array, label: string): HostMemory {
     this.#requireUsable();
@@ -196,6 +201,12 @@ export class CudaBackend implements Backend {
   async measureReadBandwidth(bytes: number): Promise<number> {
     this.#requireUsable();
     return asNtx('measuring', () => this.#engine.measureReadBandwidth(bytes));
+  }
+
+  memory(): { free: number; total: number } {
+    this.#requireUsable();
+    const [free, total] = asNtx('looking at the memory', () => this.#engine.memory());
+    return { free, total };
   }
 
   /** Makes the device fail for this process, for tests of what follows. */

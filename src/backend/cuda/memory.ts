@@ -24,10 +24,11 @@ export class CudaMemory implements DeviceMemory {
     source: number | Uint8Array,
     readonly label: string,
     pinned = false,
+    combined = false,
   ) {
     this.bytes = typeof source === 'number' ? source : source.byteLength;
     try {
-      this.#native = new owner.addon.Memory(owner.engine, source, pinned);
+      this.#native = new owner.addon.Memory(owner.engine, source, pinned, combined);
     } catch (error) {
       throw asNtxError(error, `allocating ${label}`);
     }
@@ -51,8 +52,8 @@ export class CudaHostMemory extends CudaMemory implements HostMemory {
   /** All of it. V8 takes every external buffer for future garbage and collects: one for all views, not one each. */
   #whole: Uint8Array | null = null;
 
-  constructor(owner: Owner, source: number | Uint8Array, label: string) {
-    super(owner, source, label, true);
+  constructor(owner: Owner, source: number | Uint8Array, label: string, combined = false) {
+    super(owner, source, label, true, combined);
   }
 
   view(offset: number, bytes: number): Uint8Array {

@@ -27,6 +27,7 @@ import { checkRange, GpuHostMemory, GpuMemory, type Owner, TableMemory, wholeWor
 import { Pace } from './pace.js';
 import { timePass } from './profile.js';
 import { ReadBack } from './read-back.js';
+import { deviceReadBandwidth } from './read-bandwidth.js';
 import { Recorder } from './record.js';
 
 /** Opens an adapter. Throws NtxError('no-backend') saying which there are and why none is taken. */
@@ -158,6 +159,13 @@ export class WebGpuBackend implements Backend {
     this.#health.check();
     own.upload(this.#opened.device.queue, copy);
     return timePass(this.#owner, this.#readBack, own.program(copy));
+  }
+
+  /** Bytes a second that a plain kernel reads; at most `bytes` and what one buffer can hold. */
+  async measureReadBandwidth(bytes: number): Promise<number> {
+    await this.#drain();
+    this.#health.check();
+    return deviceReadBandwidth(this.#opened.device, bytes);
   }
 
   dispose(): Promise<void> {

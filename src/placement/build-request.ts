@@ -1,0 +1,203 @@
+// Model + machine + budgets to the planner's question: what each unit costs where, and what is always there.
+import type { PassSizes } from '../backend/backend.js';
+import { NtxError } from '../errors.js';
+import type { GgmlType, GgufModel } from '../gguf/types.js';
+import type { BufferSpec, Model, Unit } from '../model/index.js';
+import { bufferBytes } from '../streaming/buffers.js';
+import type { MemoryBudget } from './budget.js';
+import type { CpuRates, DiskDescription, Machine, ProductRates } from './machine.js';
+import { bestCopies, cpuRatesOf, pointsOf, productSeconds } from './rates.js';
+import type { Drive, HostMemoryRates, Link, PlanRequest, PlanUnit, Resident, RowClass, UnitWork } from './request.js';
+
+/** Each tensor of a unit begins at a multiple of this: WebGPU's largest minimum for offsets of bindings. */
+const TENSOR_ALIGNMENT = 256;
+/** Classes up to this many rows are decodes of several sequences, with an output for each row; above are prompts, with one. */
+const MOST_DECODE_ROWS = 16;
+const DECODE_CLASSES = [1, 4, MOST_DECODE_ROWS];
+/** Passes of the wanted class for every pass of another: an answer of 256 tokens for every prompt. */
+const WANTED_WEIGHT = 256;
+/** Positions that a row is taken to look back on, unless the context is shorter: the middle of an answer. */
+const TYPICAL_POSITIONS = 512;
+/** Rows that attention of prompts reads a key for at a time. */
+const ATTENTION_TILE = 16;
+
+export interface RequestOptions {
+  readonly sizes: PassSizes;
+  readonly budgets: { readonly device: MemoryBudget | null; readonly host: MemoryBudget };
+  /** Rows of the passes that are to be fast: 1 for one user. */
+  readonly rows: number;
+  /** Index into machine.disks for each of the model's files; default: all on the first. */
+  readonly disks?: readonly number[] | undefined;
+  /** Threads of the CPU's products. Default: all cores; all but one where a link is to be fed. */
+  readonly threads?: number | undefined;
+}
+
+/** Throws NtxError('bad-file') for a machine whose description has no rates for this model. */
+export function buildRequest(gguf: GgufModel, model: Model, machine: Machine, options: RequestOptions): PlanRequest {
+  const { sizes, budgets, rows } = options;
+  const { hostIsDevice } = machine.device;
+  const threads = options.threads ?? Math.max(1, machine.host.cores - (machine.link ? 1 : 0));
+  const cpu = hostIsDevice ? null : cpuRatesOf(machine, threads);
+  const classes = rowClasses(model, machine, sizes, rows);
+  const { onDevice, inHost } = residentsOf(model, sizes);
+  return {
+    units: model.units.map((unit) => unitOf(unit, model, machine, cpu, classes, sizes)),
+    classes,
+    files: gguf.files.map(({ bytes }, index) => ({ bytes, drive: options.disks?.[index] ?? 0 })),
+    drives: drivesOf(machine),
+    device: hostIsDevice ? null : { bytes: required(budgets.device).bytes, residents: onDevice },
+    host: { bytes: budgets.host.bytes, residents: hostIsDevice ? [...onDevice, ...inHost] : inHost },
+    link: linkOf(machine),
+    hostMemory: hostMemoryOf(machine),
+    context: sizes.context,
+  };
+}
+
+/** The types that a model's units have, those with most bytes first. */
+export function typesOf(model: Model): GgmlType[] {
+  const bytes = new Map<GgmlType, number>();
+  for (const { tensors } of model.units) {
+    for (const tensor of tensors) bytes.set(tensor.type, (bytes.get(tensor.type) ?? 0) + tensor.bytes);
+  }
+  return [...bytes].sort(([, a], [, b]) => b - a).map(([type]) => type);
+}
+
+function required(budget: MemoryBudget | null): MemoryBudget {
+  if (budget) return budget;
+  throw new NtxError('internal', 'a device without a budget', 'report this');
+}
+
+function rowClasses(model: Model, machine: Machine, sizes: PassSizes, rows: number): RowClass[] {
+  const bounds = [...DECODE_CLASSES.filter((bound) => bound < sizes.maxRows), sizes.maxRows];
+  const wanted = bounds.find((bound) => bound >= rows) ?? sizes.maxRows;
+  return bounds.map((maxRows) => ({
+    maxRows,
+    weight: maxRows === wanted ? WANTED_WEIGHT : 1,
+    overheadSeconds: machine.device.passSeconds,
+    handOverSeconds: handOverSeconds(model, machine, maxRows),
+  }));
+}
+
+/** Hidden states from the device to the CPU, which is woken for them, and back. */
+function handOverSeconds(model: Model, { device, link }: Machine, rows: number): number {
+  if (!link) return 0;
+  const bytes = rows * model.config.width * 4;
+  const { rate } = link.copies.find((copy) => copy.bytes >= bytes) ?? link.copies[link.copies.length - 1];
+  return device.passSeconds + link.passAfterCopySeconds + (2 * bytes) / rate;
+}
+
+function unitOf(
+  unit: Unit,
+  model: Model,
+  machine: Machine,
+  cpu: CpuRates | null,
+  classes: readonly RowClass[],
+  sizes: PassSizes,
+): PlanUnit {
+  const aligned = (bytes: number) => Math.ceil(bytes / TENSOR_ALIGNMENT) * TENSOR_ALIGNMENT;
+  return {
+    bytes: unit.tensors.reduce((sum, { bytes }) => sum + aligned(bytes), 0),
+    ranges: unit.tensors.map(({ file, offset, bytes }) => ({ file, offset, bytes })),
+    work: classes.map(({ maxRows }) => workOf(unit, model, machine, cpu, maxRows, sizes)),
+  };
+}
+
+function workOf(
+  unit: Unit,
+  model: Model,
+  { device }: Machine,
+  cpu: CpuRates | null,
+  rows: number,
+  sizes: PassSizes,
+): UnitWork {
+  const selects = unit.ops.some((op) => op.kind === 'top-k');
+  const productRows = !selects ? rows : rows > MOST_DECODE_ROWS ? 1 : Math.min(rows, sizes.maxOutputs);
+  const products = productsSeconds(unit, device.products, productRows, device.name);
+  const launches = unit.ops.length * device.launchSeconds;
+  const attention = attentionSeconds(unit, model, device.readRate, rows, sizes.context);
+  const cpuSeconds = cpu && Object.keys(cpu.products).length > 0;
+  return {
+    deviceSeconds: products + launches + attention,
+    cpuSeconds: cpuSeconds ? productsSeconds(unit, cpu.products, productRows, 'the processor') : null,
+    deviceSecondsBesideCpu: launches + attention,
+  };
+}
+
+function productsSeconds(unit: Unit, products: ProductRates, rows: number, where: string): number {
+  return unit.tensors.reduce((sum, { type, bytes }) => {
+    const points = pointsOf(products, type);
+    if (!points) throw noRates(where);
+    return sum + productSeconds(points, bytes, rows);
+  }, 0);
+}
+
+function noRates(where: string): NtxError {
+  const advice = 'measure it ("ntx measure"), or describe the rate of a type';
+  return new NtxError('bad-file', `the machine's description has no rates of products on ${where}`, advice);
+}
+
+/** Reading the keys and values of a typical position; rows of a prompt share what they read. */
+function attentionSeconds(unit: Unit, model: Model, readRate: number, rows: number, context: number): number {
+  const op = unit.ops.find((each) => each.kind === 'attention');
+  if (op?.kind !== 'attention') return 0;
+  const positions = Math.min(TYPICAL_POSITIONS, Math.ceil(context / 2), model.config.window || context);
+  const bytes = positions * 2 * op.kvHeads * op.headDim * 2;
+  const reads = rows > MOST_DECODE_ROWS ? Math.ceil(rows / ATTENTION_TILE) : rows;
+  return (reads * bytes) / readRate;
+}
+
+function residentsOf(model: Model, sizes: PassSizes): { onDevice: Resident[]; inHost: Resident[] } {
+  const sum = (specs: readonly BufferSpec[]) => specs.reduce((bytes, spec) => bytes + bufferBytes(spec, sizes), 0);
+  const perPosition = model.buffers.filter(({ per }) => per === 'position' || per === 'slot-position');
+  const others = model.buffers.filter((spec) => !perPosition.includes(spec));
+  const caches = sum(perPosition);
+  const small = model.small.reduce((bytes, tensor) => bytes + tensor.bytes, 0);
+  return {
+    onDevice: [
+      { name: 'the KV cache', bytes: caches, bytesPerPosition: caches / sizes.context },
+      { name: 'activations', bytes: sum(others), bytesPerPosition: 0 },
+      { name: 'norms and biases', bytes: small, bytesPerPosition: 0 },
+    ],
+    inHost: [{ name: 'the token embedding', bytes: model.embedding.bytes, bytesPerPosition: 0 }],
+  };
+}
+
+function linkOf(machine: Machine): Link | null {
+  const best = bestCopies(machine);
+  if (!machine.link || !best) return null;
+  return {
+    curve: best.copies.map(({ bytes, rate }) => ({ pieceBytes: bytes, bytesPerSecond: rate })),
+    copySeconds: machine.link.copyAfterPassSeconds,
+    overlapsKernels: machine.device.copiesOverlapKernels,
+  };
+}
+
+function hostMemoryOf({ host, link }: Machine): HostMemoryRates {
+  const linkAlone = link?.copies[link.copies.length - 1].rate ?? 0;
+  const beside = host.withLink ?? { readRate: host.readRate, linkRate: linkAlone || host.readRate };
+  return {
+    total: link ? Math.max(host.readRate, beside.readRate + beside.linkRate) : host.readRate,
+    cpuAlone: host.readRate,
+    cpuBesideLink: beside.readRate,
+    linkBesideCpu: beside.linkRate,
+  };
+}
+
+function drivesOf({ name, disks }: Machine): Drive[] {
+  if (disks.length === 0) {
+    throw new NtxError('bad-file', `the description of ${name} has no disk`, 'add one that the model lies on');
+  }
+  return disks.map(driveOf);
+}
+
+function driveOf({ rate, requestSeconds, depth, alignment, blockBytes }: DiskDescription): Drive {
+  return {
+    bytesPerSecond: rate,
+    // Requests that are in flight together wait together.
+    requestSeconds: requestSeconds / depth,
+    latencySeconds: requestSeconds,
+    queueDepth: depth,
+    alignment,
+    maxBytes: Math.max(alignment, Math.floor(blockBytes / alignment) * alignment),
+  };
+}

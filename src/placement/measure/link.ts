@@ -1,0 +1,174 @@
+// Host memory to device memory: by piece size, with kernels waiting for copies and copies for kernels.
+import type { Backend, CommandList, DeviceMemory, Fence, HostMemory } from '../../backend/backend.js';
+import type { Op } from '../../backend/ops.js';
+import { StepBuffer } from '../../backend/step.js';
+import type { CopyRate, LinkDescription } from '../machine.js';
+import { type Allowance, type Clock, fastest } from './timing.js';
+
+const KIBIBYTE = 2 ** 10;
+const MEBIBYTE = 2 ** 20;
+/** The first is a lone request's worth, the last the largest unit of a 70B model and more. */
+const PIECES = [64 * KIBIBYTE, 256 * KIBIBYTE, MEBIBYTE, 4 * MEBIBYTE, 16 * MEBIBYTE, 64 * MEBIBYTE];
+/** Bytes of one timing, so that it takes milliseconds on the fastest links. */
+const RUN_BYTES = 256 * MEBIBYTE;
+const SOFTWARE_RUN_BYTES = 16 * MEBIBYTE;
+const MOST_COPIES = 256;
+const HAND_OVERS = 64;
+const WIDTH = 256;
+
+/** The link of a backend whose host is not the device. */
+export async function measureLink(backend: Backend, allowance: Allowance): Promise<LinkDescription> {
+  const runBytes = backend.device.kind === 'software-gpu' ? SOFTWARE_RUN_BYTES : RUN_BYTES;
+  const bytes = Math.min(runBytes, PIECES[PIECES.length - 1]);
+  const target = backend.allocateDevice(bytes, 'copies to measure');
+  try {
+    const copies = await measureCopies(
+      backend,
+      backend.allocateHost(bytes, 'copies to measure'),
+      target,
+      runBytes,
+      allowance,
+    );
+    const combined = backend.allocateWriteCombined?.(bytes, 'copies to measure') ?? null;
+    const writeCombined = combined && (await measureCopies(backend, combined, target, runBytes, allowance));
+    return { copies, writeCombined, ...(await measureHandOver(backend, allowance.now)) };
+  } finally {
+    target.free();
+  }
+}
+
+/** One copy behind another, all on the way at the same time. Frees `source`. */
+async function measureCopies(
+  backend: Backend,
+  source: HostMemory,
+  target: DeviceMemory,
+  runBytes: number,
+  { now }: Allowance,
+): Promise<CopyRate[]> {
+  try {
+    const rates: CopyRate[] = [];
+    for (const piece of PIECES.filter((piece) => piece <= source.bytes)) {
+      const copies = new Copies(backend, source, target, piece);
+      const count = Math.min(MOST_COPIES, Math.ceil(runBytes / piece));
+      const seconds = await fastest(() => copies.run(count), now);
+      rates.push({ bytes: piece, rate: (count * piece) / seconds });
+    }
+    return rates;
+  } finally {
+    source.free();
+  }
+}
+
+/** Copies of pieces, in turn out of all of the source. */
+class Copies {
+  #next = 0;
+  #first: Fence | null = null;
+
+  constructor(
+    private readonly backend: Backend,
+    private readonly source: HostMemory,
+    private readonly target: DeviceMemory,
+    private readonly bytes: number,
+  ) {}
+
+  /** A copy behind a fence runs beside the kernels where the backend can do that. */
+  enqueue(after: Fence | null): Fence {
+    const offset = (this.#next++ % Math.floor(this.source.bytes / this.bytes)) * this.bytes;
+    const part = { offset, bytes: this.bytes };
+    return this.backend.copy({ memory: this.source, ...part }, { memory: this.target, ...part }, after ?? undefined);
+  }
+
+  async run(count: number): Promise<void> {
+    this.#first ??= this.enqueue(null);
+    let last = this.#first;
+    for (let i = 0; i < count; i++) last = this.enqueue(this.#first);
+    await this.backend.wait(last);
+  }
+}
+
+/** Copies as a stream that goes on until it is stopped, for what is measured beside them. */
+export async function copyUntil(backend: Backend, stopped: Promise<unknown>, now: Clock): Promise<number> {
+  const piece = 16 * MEBIBYTE;
+  const source = backend.allocateHost(2 * piece, 'copies to measure');
+  const target = backend.allocateDevice(2 * piece, 'copies to measure');
+  try {
+    const copies = new Copies(backend, source, target, piece);
+    let ended = false;
+    void stopped.finally(() => {
+      ended = true;
+    });
+    await copies.run(1);
+    const begin = now();
+    let count = 0;
+    // Three on the way: while one is waited for, the next ones run.
+    const underway = [copies.enqueue(null), copies.enqueue(null), copies.enqueue(null)];
+    while (!ended) {
+      await backend.wait(underway.shift()!);
+      count++;
+      underway.push(copies.enqueue(null));
+    }
+    const seconds = now() - begin;
+    await backend.wait(underway[underway.length - 1]);
+    return (count * piece) / seconds;
+  } finally {
+    source.free();
+    target.free();
+  }
+}
+
+/** What a slot of a ring costs beside its bytes. */
+async function measureHandOver(
+  backend: Backend,
+  now: Clock,
+): Promise<Pick<LinkDescription, 'copyAfterPassSeconds' | 'passAfterCopySeconds'>> {
+  const bytes = WIDTH * 4;
+  const source = backend.allocateHost(bytes, 'small copies to measure');
+  const memories = [0, 1, 2].map(() => backend.allocateDevice(bytes, 'small passes to measure'));
+  const [weight, x, y] = memories.map((memory) => ({ memory, offset: 0, bytes }));
+  const target = backend.allocateDevice(bytes, 'small copies to measure');
+  let list: CommandList | null = null;
+  try {
+    const op: Op = {
+      kind: 'rms-norm',
+      input: 'x',
+      weight: 'w',
+      out: 'y',
+      width: WIDTH,
+      eps: 1e-5,
+      selectOutputs: false,
+    };
+    list = backend.record([op], {
+      weights: new Map([['w', { type: 'F32', rows: 1, cols: WIDTH, range: weight }]]),
+      buffers: new Map(Object.entries({ x, y })),
+      sizes: { maxRows: 1, maxOutputs: 1, slots: 1, context: 1 },
+    });
+    await list.ready?.();
+    return await timeHandOver(backend, list, new Copies(backend, source, target, bytes), now);
+  } finally {
+    list?.dispose();
+    for (const memory of [source, target, ...memories]) memory.free();
+  }
+}
+
+async function timeHandOver(backend: Backend, list: CommandList, copies: Copies, now: Clock) {
+  const step = new StepBuffer(1, 1);
+  step.addRow(0, 0, 0);
+  const passes = async (after: readonly Fence[]) => {
+    let last: Fence | null = null;
+    for (let i = 0; i < HAND_OVERS; i++) last = backend.submit(list, step, after);
+    await backend.wait(last!);
+  };
+  const plain = await fastest(() => passes([]), now);
+  const copied = copies.enqueue(backend.submit(list, step));
+  await backend.wait(copied);
+  const waiting = await fastest(() => passes([copied]), now);
+  const alone = await fastest(() => copies.run(HAND_OVERS), now);
+  const inTurn = await fastest(async () => {
+    let pass = backend.submit(list, step);
+    for (let i = 0; i < HAND_OVERS; i++) pass = backend.submit(list, step, [copies.enqueue(pass)]);
+    await backend.wait(pass);
+  }, now);
+  const passAfterCopy = Math.max(0, waiting - plain) / HAND_OVERS;
+  const both = Math.max(0, inTurn - plain - alone) / HAND_OVERS;
+  return { passAfterCopySeconds: passAfterCopy, copyAfterPassSeconds: Math.max(0, both - passAfterCopy) };
+}

@@ -1,0 +1,205 @@
+// A machine's description by measurement, in at most ten seconds.
+import { availableParallelism, cpus, release } from 'node:os';
+import type { Backend, DeviceMemory } from '../../backend/backend.js';
+import { CpuBackend, createCpuBackend } from '../../backend/cpu/cpu.js';
+import { NtxError } from '../../errors.js';
+import { GGML_TYPES, type GgmlType } from '../../gguf/types.js';
+import { hostMemory } from '../budget.js';
+import { type DeviceDescription, type HostDescription, MACHINE_FORMAT, type Machine } from '../machine.js';
+import { findNvidiaDriver } from '../system.js';
+import { allocateWeights } from './bench-memory.js';
+import { measureCpu } from './cpu.js';
+import { DISK_MEMORY_BYTES, groupByDisk, measureDisk } from './disk.js';
+import { measureHostMemory } from './host-memory.js';
+import { measureLaunch } from './launch.js';
+import { measureLink } from './link.js';
+import { measureProducts, productSizes } from './products.js';
+import { Allowance, type Clock, fastest, systemClock } from './timing.js';
+
+const SECONDS = 10;
+/** Of the seconds: allocations and the last figure of each probe may go beyond its share. */
+const SPENT = 0.8;
+
+/** What the probes of one kind may take of the time that is left when they begin. */
+const SHARES = { device: 0.4, link: 0.3, cpu: 0.5, disks: 0.8 } as const;
+
+export interface MeasureOptions {
+  readonly backend: Backend;
+  /** The model's types, those with most bytes first; the others follow while there is time. */
+  readonly types?: readonly GgmlType[] | undefined;
+  /** The model's files: the file systems that they lie on are measured. */
+  readonly files?: readonly string[] | undefined;
+  /** Also measure types that are not asked for. */
+  readonly allTypes?: boolean | undefined;
+  /** Called before each probe: which it is, and how many there are. */
+  readonly onProgress?: ((probe: string, index: number, count: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly now?: Clock | undefined;
+}
+
+/** Measures everything. Throws NtxError('cancelled'), and what backends and files throw. */
+export async function measureMachine(options: MeasureOptions): Promise<Machine> {
+  const { backend, files = [], onProgress, signal, now = systemClock } = options;
+  const { hostIsDevice } = backend.device;
+  const allowance = new Allowance(SECONDS * SPENT, now);
+  const types = orderedTypes(options);
+  const assumptions: string[] = [];
+  const count = hostIsDevice ? 4 : 5;
+  let index = 0;
+  const begin = (probe: string) => {
+    if (signal?.aborted) throw new NtxError('cancelled', 'the measurement was cancelled', 'run it again');
+    onProgress?.(probe, index++, count);
+  };
+  begin('device');
+  const device = await deviceOf(backend, types, allowance.share(SHARES.device), assumptions);
+  let link: Machine['link'] = null;
+  if (!hostIsDevice) {
+    begin('link');
+    link = await measureLink(backend, allowance.share(SHARES.link));
+  }
+  const cpu = openCpu(assumptions);
+  try {
+    begin('processor');
+    const host = await hostOf(cpu, backend, device, types, allowance, () => begin('host memory'), assumptions);
+    begin('disks');
+    const disks = await disksOf(cpu ?? backend, files, allowance.share(SHARES.disks), assumptions);
+    const name = hostIsDevice ? backend.device.name : `${backend.device.name}, ${host.cpu}`;
+    const date = new Date().toISOString();
+    return { format: MACHINE_FORMAT, name, date, assumptions, device, link, host, disks, corrections: [] };
+  } finally {
+    await cpu?.dispose();
+  }
+}
+
+/** Measures the file systems of some files alone, for a machine that is known otherwise. */
+export async function measureDisks(files: readonly string[], now: Clock = systemClock): Promise<Machine['disks']> {
+  const cpu = openCpu([]);
+  if (!cpu) return [];
+  try {
+    return await disksOf(cpu, files, new Allowance((SECONDS * SPENT) / 2, now), []);
+  } finally {
+    await cpu.dispose();
+  }
+}
+
+function orderedTypes({ types = [], allTypes = false }: MeasureOptions): GgmlType[] {
+  const common: GgmlType[] = ['Q4_K', 'Q6_K', 'Q8_0', 'Q5_K', 'Q3_K', 'F16'];
+  const rest = allTypes ? [...common, ...GGML_TYPES] : [];
+  const wanted = [...types, ...rest];
+  return [...new Set(wanted.length > 0 ? wanted : common)];
+}
+
+async function deviceOf(
+  backend: Backend,
+  types: readonly GgmlType[],
+  allowance: Allowance,
+  assumptions: string[],
+): Promise<DeviceDescription> {
+  const { backend: kind, name, memoryBytes, hostIsDevice } = backend.device;
+  const sizes = productSizes(backend.device);
+  const weights = await allocateWeights(backend, sizes.totalBytes);
+  try {
+    const readRate = await readRateOf(backend, allowance.now, assumptions);
+    const launch = await measureLaunch(backend, allowance.now);
+    const products = await measureProducts(backend, weights, types, sizes, allowance);
+    noteMissing(types, products, 'device', assumptions);
+    return {
+      backend: kind,
+      name,
+      driver: hostIsDevice ? null : (findNvidiaDriver() ?? `kernel ${release()}`),
+      kind: backend.device.kind,
+      memoryBytes: backend.memory?.().total ?? (memoryBytes > 0 ? memoryBytes : null),
+      hostIsDevice,
+      // A fact of the backends' queues: DESIGN of the WebGPU backend has one.
+      copiesOverlapKernels: kind === 'cuda',
+      readRate,
+      ...launch,
+      products,
+    };
+  } finally {
+    weights.free();
+  }
+}
+
+const MEBIBYTE = 2 ** 20;
+
+async function readRateOf(backend: Backend, now: Clock, assumptions: string[]): Promise<number> {
+  const { kind } = backend.device;
+  const bytes = (kind === 'discrete-gpu' ? 512 : kind === 'software-gpu' ? 32 : 256) * MEBIBYTE;
+  if (backend.measureReadBandwidth) return backend.measureReadBandwidth(bytes);
+  assumptions.push('this backend cannot time plain reads: its copies, which read and write, stand in for them');
+  const memories: DeviceMemory[] = [];
+  try {
+    const from = backend.allocateHost(16 * MEBIBYTE, 'copies to measure');
+    const to = backend.allocateDevice(16 * MEBIBYTE, 'copies to measure');
+    memories.push(from, to);
+    const whole = { offset: 0, bytes: 16 * MEBIBYTE };
+    const copy = () => backend.wait(backend.copy({ memory: from, ...whole }, { memory: to, ...whole }));
+    return (2 * whole.bytes) / (await fastest(copy, now));
+  } finally {
+    for (const memory of memories) memory.free();
+  }
+}
+
+function openCpu(assumptions: string[]): CpuBackend | null {
+  try {
+    return createCpuBackend();
+  } catch (error) {
+    if (!(error instanceof NtxError && error.code === 'no-backend')) throw error;
+    assumptions.push('the cpu backend is not built: no unit can be computed by the processor');
+    return null;
+  }
+}
+
+async function hostOf(
+  cpu: CpuBackend | null,
+  backend: Backend,
+  device: DeviceDescription,
+  types: readonly GgmlType[],
+  allowance: Allowance,
+  beginMemory: () => void,
+  assumptions: string[],
+): Promise<HostDescription> {
+  const { totalBytes: memoryBytes } = hostMemory();
+  const name = cpus()[0]?.model.trim() || 'processor';
+  if (cpu === null) {
+    beginMemory();
+    const readRate = device.hostIsDevice ? device.readRate : 1e10;
+    if (!device.hostIsDevice) assumptions.push('reads of host memory were not measured: 10 GB/s stand in');
+    return { cpu: name, cores: availableParallelism(), memoryBytes, readRate, withLink: null, products: [] };
+  }
+  const known = backend instanceof CpuBackend ? { threads: backend.threads, products: device.products } : null;
+  const { cores, rates } = await measureCpu(cpu, types, known, allowance.share(SHARES.cpu));
+  noteMissing(types, rates[rates.length - 1].products, 'processor', assumptions);
+  beginMemory();
+  const memory = await measureHostMemory(cpu, device.hostIsDevice ? null : backend, allowance.now);
+  return { cpu: name, cores, memoryBytes, ...memory, products: rates };
+}
+
+async function disksOf(
+  backend: Pick<Backend, 'allocateHost'>,
+  files: readonly string[],
+  allowance: Allowance,
+  assumptions: string[],
+): Promise<Machine['disks']> {
+  if (files.length === 0) return [];
+  const groups = await groupByDisk(files);
+  const memory = backend.allocateHost(DISK_MEMORY_BYTES, 'reads to measure');
+  try {
+    const disks: Machine['disks'][number][] = [];
+    for (const [index, group] of groups.entries()) {
+      const disk = await measureDisk(group, memory, allowance.share(1 / (groups.length - index)));
+      if (!disk.direct) assumptions.push(`${group.mount} allows no direct reads: its rate is one of the page cache`);
+      disks.push(disk);
+    }
+    return disks;
+  } finally {
+    memory.free();
+  }
+}
+
+function noteMissing(types: readonly GgmlType[], rates: object, where: string, assumptions: string[]): void {
+  const missing = types.filter((type) => !(type in rates));
+  if (missing.length === 0) return;
+  assumptions.push(`no time was left for ${missing.join(', ')} on the ${where}: rates of similar types stand in`);
+}

@@ -1,0 +1,145 @@
+// How fast the kernels of a backend get through weights, by type and rows.
+import type { Backend, Bindings, BoundWeight, CommandList, DeviceInfo, DeviceMemory } from '../../backend/backend.js';
+import type { Op } from '../../backend/ops.js';
+import { StepBuffer } from '../../backend/step.js';
+import { type GgmlType, typeBytes } from '../../gguf/types.js';
+import type { ProductRate, ProductRates } from '../machine.js';
+import { type Allowance, fastestOfMany } from './timing.js';
+
+/** Columns of every matrix: the width of an 8B model, a multiple of every type's block. */
+const COLS = 4096;
+/** Every device accepts such offsets. */
+const ALIGNMENT = 256;
+/** What is measured with; the cyclic read of all matrices has to be beyond the caches. */
+export interface ProductSizes {
+  readonly totalBytes: number;
+  readonly matrixBytes: number;
+  readonly rows: readonly number[];
+  /** With more rows than this kernels compute more than they read: one matrix is enough, and many would take long. */
+  readonly readingRows: number;
+}
+
+/** For a kind of device: slow ones get less to do. */
+export function productSizes({ backend, kind }: DeviceInfo): ProductSizes {
+  const mebibyte = 2 ** 20;
+  if (backend === 'reference' || kind === 'software-gpu') {
+    return { totalBytes: mebibyte, matrixBytes: mebibyte / 4, rows: [1, 16], readingRows: 1 };
+  }
+  const rows = [1, 4, 16, 128];
+  if (kind === 'cpu') return { totalBytes: 128 * mebibyte, matrixBytes: 16 * mebibyte, rows, readingRows: 1 };
+  return { totalBytes: 256 * mebibyte, matrixBytes: 32 * mebibyte, rows, readingRows: 16 };
+}
+
+/**
+ * Rates of the types in their order, as far as the allowance goes; the first is always measured.
+ * @param weights at least sizes.totalBytes of the backend's memory, with any content that is no NaN
+ */
+export async function measureProducts(
+  backend: Backend,
+  weights: DeviceMemory,
+  types: readonly GgmlType[],
+  sizes: ProductSizes,
+  allowance: Allowance,
+): Promise<ProductRates> {
+  const rates: Partial<Record<GgmlType, readonly ProductRate[]>> = {};
+  let slowest = 0;
+  for (const [index, type] of types.entries()) {
+    if (index > 0 && allowance.left() < slowest) break;
+    const begin = allowance.now();
+    rates[type] = await measureType(backend, weights, type, sizes, allowance);
+    slowest = Math.max(slowest, allowance.now() - begin);
+  }
+  return rates;
+}
+
+async function measureType(
+  backend: Backend,
+  weights: DeviceMemory,
+  type: GgmlType,
+  { totalBytes, matrixBytes, rows: allRows, readingRows }: ProductSizes,
+  { now }: Allowance,
+): Promise<ProductRate[]> {
+  const rowBytes = typeBytes(type, COLS);
+  const matrixRows = Math.floor(matrixBytes / rowBytes / 32) * 32;
+  const stride = Math.ceil((matrixRows * rowBytes) / ALIGNMENT) * ALIGNMENT;
+  const matrix = (index: number): BoundWeight => {
+    return {
+      type,
+      rows: matrixRows,
+      cols: COLS,
+      range: { memory: weights, offset: index * stride, bytes: matrixRows * rowBytes },
+    };
+  };
+  const rates: ProductRate[] = [];
+  for (const [count, wanted] of [
+    [Math.floor(totalBytes / stride), allRows.filter((rows) => rows <= readingRows)],
+    [1, allRows.filter((rows) => rows > readingRows)],
+  ] as const) {
+    if (wanted.length === 0) continue;
+    const runner = new ProductRunner(
+      backend,
+      Array.from({ length: count }, (_, index) => matrix(index)),
+      Math.max(...wanted),
+    );
+    try {
+      await runner.ready();
+      for (const rows of wanted) {
+        const seconds = await fastestOfMany((repeats) => runner.run(rows, repeats), now);
+        rates.push({ rows, rate: (count * matrixRows * rowBytes) / seconds });
+      }
+    } finally {
+      runner.dispose();
+    }
+  }
+  return rates;
+}
+
+/** A list of products of one input with several matrices, one after another. */
+class ProductRunner {
+  readonly #buffers: DeviceMemory[] = [];
+  readonly #list: CommandList;
+
+  constructor(
+    private readonly backend: Backend,
+    matrices: readonly BoundWeight[],
+    private readonly maxRows: number,
+  ) {
+    const buffer = (name: string, width: number) => {
+      const bytes = maxRows * width * 4;
+      const memory = backend.allocateDevice(bytes, name);
+      this.#buffers.push(memory);
+      return [name, { memory, offset: 0, bytes }] as const;
+    };
+    const bindings: Bindings = {
+      weights: new Map(matrices.map((matrix, index) => [`w${index}`, matrix])),
+      buffers: new Map([buffer('x', COLS), buffer('y', matrices[0].rows)]),
+      sizes: { maxRows, maxOutputs: 1, slots: 1, context: maxRows },
+    };
+    const ops = matrices.map(
+      (_, index): Op => ({
+        kind: 'matmul',
+        input: 'x',
+        parts: [{ weight: `w${index}`, bias: null, out: 'y' }],
+        accumulate: false,
+        outputs: false,
+      }),
+    );
+    this.#list = backend.record(ops, bindings);
+  }
+
+  async ready(): Promise<void> {
+    await this.#list.ready?.();
+  }
+
+  async run(rows: number, repeats: number): Promise<void> {
+    const step = new StepBuffer(this.maxRows, 1);
+    for (let row = 0; row < rows; row++) step.addRow(0, row, 0);
+    for (let repeat = 1; repeat < repeats; repeat++) this.backend.submit(this.#list, step);
+    await this.backend.wait(this.backend.submit(this.#list, step));
+  }
+
+  dispose(): void {
+    this.#list.dispose();
+    for (const memory of this.#buffers) memory.free();
+  }
+}

@@ -1,0 +1,47 @@
+// A model of a shape without a file: what `ntx synth` would write, as the header of it would be read.
+import { NtxError } from '../errors.js';
+import type { GgufModel, MetadataValue, TensorInfo } from '../gguf/types.js';
+import { layOut } from '../gguf/write.js';
+import { buildModel, type Model, ROPE_FACTORS } from '../model/index.js';
+import { describeModel, describeTensors } from './contents.js';
+import { WEIGHT_TYPES } from './recipe.js';
+import { SHAPES, type Shape } from './shapes.js';
+
+/** A header whose one file does not exist, and the model that it describes. */
+export interface ShapeModel {
+  readonly gguf: GgufModel;
+  readonly model: Model;
+}
+
+/**
+ * @param name out of SHAPES
+ * @param type out of WEIGHT_TYPES, in any case
+ * @param layers instead of the shape's
+ * @throws NtxError('bad-argument') for a name that is in neither
+ */
+export function shapeModel(name: string, type: string, layers?: number): ShapeModel {
+  if (!Object.hasOwn(SHAPES, name)) throw unknown('shape', name, Object.keys(SHAPES));
+  const types = WEIGHT_TYPES.find((known) => known === type.toUpperCase());
+  if (types === undefined) throw unknown('type of weights', type, WEIGHT_TYPES);
+  const known: Shape = SHAPES[name as keyof typeof SHAPES];
+  const shape = { ...known, layers: layers ?? known.layers };
+  const { tensors } = describeTensors(shape, types);
+  const entries = describeModel(shape, types, name);
+  const { places, bytes } = layOut({ metadata: entries, tensors });
+  const infos = tensors.map((tensor, index): [string, TensorInfo] => [
+    tensor.name,
+    { ...tensor, file: 0, ...places[index] },
+  ]);
+  const gguf: GgufModel = {
+    files: [{ path: `${name}:${types}`, bytes }],
+    version: 3,
+    metadata: new Map(entries.map(({ key, value }) => [key, value as MetadataValue])),
+    tensors: new Map(infos),
+  };
+  const factors = gguf.tensors.get(ROPE_FACTORS);
+  return { gguf, model: buildModel(gguf, factors ? new Float32Array(factors.shape[0]).fill(1) : null) };
+}
+
+function unknown(what: string, name: string, known: readonly string[]): NtxError {
+  return new NtxError('bad-argument', `there is no ${what} named "${name}"`, `choose one of ${known.join(', ')}`);
+}

@@ -1,0 +1,112 @@
+import { expect, test } from 'vitest';
+import type { GgmlType } from '../../src/gguf/types.js';
+import { allocateWeights } from '../../src/placement/measure/bench-memory.js';
+import { threadCounts } from '../../src/placement/measure/cpu.js';
+import { cheapestNearBest } from '../../src/placement/measure/disk.js';
+import { measureLaunch } from '../../src/placement/measure/launch.js';
+import { measureLink } from '../../src/placement/measure/link.js';
+import { measureProducts, productSizes } from '../../src/placement/measure/products.js';
+import { Allowance, fastest } from '../../src/placement/measure/timing.js';
+import { SimulatedBackend, type Speeds } from '../placement/simulated-backend.js';
+
+const SPEEDS: Speeds = {
+  linkRate: 20e9,
+  combinedRate: 22e9,
+  copySeconds: 4e-6,
+  copyAfterPass: 3e-6,
+  passAfterCopy: 2e-6,
+  opSeconds: 1.5e-6,
+  readSeconds: 40e-6,
+  productRate: (type, rows) => (type === 'Q8_0' ? 900e9 : 700e9) / (rows <= 4 ? 1 : rows / 4),
+};
+
+/** Within a fraction of what is true. */
+function expectNear(measured: number, truth: number, within = 0.02): void {
+  expect(Math.abs(measured - truth) / truth, `${measured} of ${truth}`).toBeLessThan(within);
+}
+
+test('copies of every size, both kinds of memory, and both directions of waiting', async () => {
+  const backend = new SimulatedBackend(SPEEDS);
+  const link = await measureLink(backend, new Allowance(10, backend.now));
+  for (const { bytes, rate } of link.copies) expectNear(rate, bytes / (4e-6 + bytes / 20e9));
+  for (const { bytes, rate } of link.writeCombined!) expectNear(rate, bytes / (4e-6 + bytes / 22e9));
+  expect(link.copies.map(({ bytes }) => bytes)).toEqual([16, 18, 20, 22, 24, 26].map((bits) => 2 ** bits));
+  expectNear(link.copyAfterPassSeconds, 3e-6, 0.05);
+  expectNear(link.passAfterCopySeconds, 2e-6, 0.05);
+  expect([backend.live.size, backend.lists.size]).toEqual([0, 0]);
+});
+
+test('products of every type and number of rows', async () => {
+  const backend = new SimulatedBackend(SPEEDS);
+  const sizes = productSizes(backend.device);
+  const weights = await allocateWeights(backend, sizes.totalBytes);
+  const types: GgmlType[] = ['Q8_0', 'Q4_K', 'F32', 'Q3_K'];
+  const rates = await measureProducts(backend, weights, types, sizes, new Allowance(10, backend.now));
+  expect(Object.keys(rates)).toEqual(types);
+  for (const type of types) {
+    expect(rates[type]!.map(({ rows }) => rows)).toEqual([1, 4, 16, 128]);
+    for (const { rows, rate } of rates[type]!) expectNear(rate, SPEEDS.productRate(type, rows), 0.06);
+  }
+  weights.free();
+  expect([backend.live.size, backend.lists.size]).toEqual([0, 0]);
+});
+
+test('without time only the first type is measured', async () => {
+  const backend = new SimulatedBackend(SPEEDS);
+  const sizes = productSizes(backend.device);
+  const weights = await allocateWeights(backend, sizes.totalBytes);
+  const rates = await measureProducts(backend, weights, ['Q6_K', 'Q8_0'], sizes, new Allowance(0, backend.now));
+  expect(Object.keys(rates)).toEqual(['Q6_K']);
+});
+
+test('what an op and a pass cost', async () => {
+  const backend = new SimulatedBackend(SPEEDS);
+  const { launchSeconds, passSeconds } = await measureLaunch(backend, backend.now);
+  // The small model's own bytes cost a little.
+  expectNear(launchSeconds, 1.5e-6, 0.4);
+  expectNear(passSeconds, 40e-6 + 3 * 1.5e-6, 0.1);
+  expect([backend.live.size, backend.lists.size]).toEqual([0, 0]);
+});
+
+test('the fastest run counts, and the one that warms up does not', async () => {
+  let clock = 0;
+  const durations = [0.001, 0.005, 0.003, 0.004, 0.006, 0.007, 0.008, 0.009];
+  const run = async () => {
+    clock += durations.shift()!;
+  };
+  expect(await fastest(run, () => clock)).toBeCloseTo(0.003);
+});
+
+test('a run that takes longer than all should is not repeated', async () => {
+  let clock = 0;
+  let runs = 0;
+  const run = async () => {
+    clock += 3;
+    runs++;
+  };
+  expect([await fastest(run, () => clock), runs]).toEqual([3, 1]);
+});
+
+test('an allowance ends, and so do its shares', () => {
+  let clock = 0;
+  const allowance = new Allowance(10, () => clock);
+  const share = allowance.share(0.25);
+  clock = 2;
+  expect([allowance.left(), share.left()]).toEqual([8, 0.5]);
+  clock = 11;
+  expect([allowance.left(), share.left(), allowance.share(0.5).left()]).toEqual([0, 0, 0]);
+});
+
+test('threads that are worth measuring', () => {
+  expect([1, 2, 4, 16].map(threadCounts)).toEqual([[1], [2, 1], [4, 3, 2, 1], [16, 15, 8, 12, 4, 1]]);
+});
+
+test('of reads that are about as fast the one with the fewest bytes in flight', () => {
+  const cells = [
+    { block: 1, depth: 1, rate: 50 },
+    { block: 4, depth: 4, rate: 100 },
+    { block: 4, depth: 2, rate: 99 },
+    { block: 1, depth: 4, rate: 96 },
+  ];
+  expect(cheapestNearBest(cells)).toBe(cells[2]);
+});
