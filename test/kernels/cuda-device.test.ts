@@ -126,6 +126,23 @@ describe('cuda', () => {
     memory.free();
   });
 
+  it('says what is free of its memory', async () => {
+    const before = backend.memory();
+    expect(before.free > 0 && before.free < before.total).toBe(true);
+    const memory = backend.allocateDevice(256 << 20, 'a quarter of a GiB');
+    expect(before.free - backend.memory().free).toBeGreaterThan(200 << 20);
+    memory.free();
+  });
+
+  it('copies out of write-combined memory', async () => {
+    const memory = backend.allocateWriteCombined(64, 'written only');
+    memory.view(0, 64).set(new Uint8Array(new Float32Array(16).fill(3).buffer));
+    const target = { memory: backend.allocateDevice(64, 'target'), offset: 0, bytes: 64 };
+    await backend.wait(backend.copy({ memory, offset: 0, bytes: 64 }, target));
+    expect(await floats(target)).toEqual(new Array(16).fill(3));
+    memory.free();
+  });
+
   it('refuses what the device cannot hold, naming it, and goes on', async () => {
     expect(() => backend.allocateDevice(2 ** 44, 'too much')).toThrow(
       expect.objectContaining({ code: 'no-memory', message: expect.stringContaining('too much') }),

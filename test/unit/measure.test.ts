@@ -77,14 +77,13 @@ test('the fastest run counts, and the one that warms up does not', async () => {
   expect(await fastest(run, () => clock)).toBeCloseTo(0.003);
 });
 
-test('a run that takes longer than all should is not repeated', async () => {
+test('a run that takes longer than all should is repeated once', async () => {
   let clock = 0;
   let runs = 0;
   const run = async () => {
-    clock += 3;
-    runs++;
+    clock += runs++ === 0 ? 3 : 2;
   };
-  expect([await fastest(run, () => clock), runs]).toEqual([3, 1]);
+  expect([await fastest(run, () => clock), runs]).toEqual([2, 2]);
 });
 
 test('an allowance ends, and so do its shares', () => {

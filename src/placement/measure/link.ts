@@ -88,7 +88,8 @@ class Copies {
 
 /** Copies as a stream that goes on until it is stopped, for what is measured beside them. */
 export async function copyUntil(backend: Backend, stopped: Promise<unknown>, now: Clock): Promise<number> {
-  const piece = 16 * MEBIBYTE;
+  // Long beside what it costs to learn that a copy has ended.
+  const piece = 32 * MEBIBYTE;
   const source = backend.allocateHost(2 * piece, 'copies to measure');
   const target = backend.allocateDevice(2 * piece, 'copies to measure');
   try {
@@ -102,11 +103,11 @@ export async function copyUntil(backend: Backend, stopped: Promise<unknown>, now
     let count = 0;
     // Three on the way: while one is waited for, the next ones run.
     const underway = [copies.enqueue(null), copies.enqueue(null), copies.enqueue(null)];
-    while (!ended) {
+    do {
       await backend.wait(underway.shift()!);
       count++;
       underway.push(copies.enqueue(null));
-    }
+    } while (!ended);
     const seconds = now() - begin;
     await backend.wait(underway[underway.length - 1]);
     return (count * piece) / seconds;
