@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { buildWithCmake, findCmake } from './native/cmake.mjs';
 import { allArchitectures, cudaJob } from './native/cuda.mjs';
 import { buildDirect } from './native/direct.mjs';
-import { findCompiler, findHeaders, root } from './native/environment.mjs';
+import { findCompiler, findHeaders, findLibraries, root } from './native/environment.mjs';
 import { inputsHash, isBuilt, isCurrent, publish, withLock } from './native/state.mjs';
 
 const COMPILER_ADVICE = 'install one (Debian: apt-get install g++ make) and run "npm run build:native"';
@@ -38,7 +38,9 @@ async function buildAddon(name, table, { direct, force, architectures }) {
   const cmake = direct ? null : await findCmake();
   const headers = findHeaders();
   const way = cmake === null ? 'direct' : cmake.version;
-  const tools = [compiler.version, headers.version, way, process.arch, ...(cuda ? [cuda.nvcc.version] : [])];
+  const libraries = await findLibraries(compiler, addon.optional);
+  const found = libraries.map(({ name }) => name);
+  const tools = [compiler.version, headers.version, way, process.arch, ...(cuda ? [cuda.nvcc.version] : []), ...found];
   const hash = inputsHash(name, addon, [...tools, cuda?.architectures]);
   // What was built for all architectures serves the devices here as well.
   const isEnough = () =>
@@ -48,7 +50,7 @@ async function buildAddon(name, table, { direct, force, architectures }) {
   return withLock(async () => {
     if (!force && isEnough()) return `${name} is up to date`;
     const started = performance.now();
-    const job = { name, addon, table, compiler, headers: headers.folders, cuda };
+    const job = { name, addon, table, compiler, headers: headers.folders, cuda, libraries };
     const built = await (cmake === null ? buildDirect(job) : buildWithCmake(job));
     if (built.failed) {
       process.stderr.write(`${built.output}\n`);

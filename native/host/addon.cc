@@ -28,10 +28,21 @@ Napi::Value use_cpu_variant(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), used);
 }
 
+// Why there can be no io_uring ('' where there can), and the version of the library that the addon was built with.
+Napi::Value io_uring_info(const Napi::CallbackInfo& info) {
+  Napi::Object result = Napi::Object::New(info.Env());
+  result["unavailable"] = Napi::String::New(info.Env(), Ring::unavailable());
+  result["library"] = Napi::String::New(info.Env(), Ring::library());
+  return result;
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["Memory"] = MemoryObject::define(env);
   exports["OpList"] = ListObject::define(env);
   exports["Executor"] = ExecutorObject::define(env);
+  exports["Reader"] = ReaderObject::define(env);
+  exports["ioUringInfo"] = Napi::Function::New(env, io_uring_info, "ioUringInfo");
+  exports["checksum"] = Napi::Function::New(env, checksum, "checksum");
   exports["cpuInfo"] = Napi::Function::New(env, cpu_info, "cpuInfo");
   exports["useCpuVariant"] = Napi::Function::New(env, use_cpu_variant, "useCpuVariant");
   return exports;

@@ -4,10 +4,12 @@
 #include <napi.h>
 
 #include <memory>
+#include <unordered_map>
 
 #include "executor.h"
 #include "mapping.h"
 #include "op-list.h"
+#include "reader/file-reader.h"
 
 namespace ntx {
 
@@ -81,5 +83,35 @@ class ExecutorObject : public Napi::ObjectWrap<ExecutorObject> {
   uint64_t submitted_ = 0;
   bool stopping_ = false;
 };
+
+/// new Reader(paths, settings, onEnded): .read(...), .attach(...), .files(), .cached(...), .statistics(), .drop(), .close()
+class ReaderObject : public Napi::ObjectWrap<ReaderObject> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit ReaderObject(const Napi::CallbackInfo& info);
+  ~ReaderObject() override;
+
+ private:
+  static void end(void* self);
+  void on_progress();
+  void report(Napi::Env env, Napi::Function callback);
+  FileReader& open(Napi::Env env) const;
+  Napi::Value read(const Napi::CallbackInfo& info);
+  void attach(const Napi::CallbackInfo& info);
+  Napi::Value files(const Napi::CallbackInfo& info);
+  Napi::Value cached(const Napi::CallbackInfo& info);
+  Napi::Value statistics(const Napi::CallbackInfo& info);
+  void drop(const Napi::CallbackInfo& info);
+  void close(const Napi::CallbackInfo& info);
+
+  std::atomic<bool> reporting_{false};  // a report is on its way to the main thread
+  Napi::ThreadSafeFunction progress_;
+  Napi::ObjectReference attached_;                                           // views of the memory that the kernel may have pinned
+  std::unordered_map<uint64_t, Napi::Reference<Napi::Uint8Array>> targets_;  // of requests that have not been reported
+  std::unique_ptr<FileReader> reader_;
+};
+
+/// checksum(bytes): XXH3 of 64 bits, computed on another thread
+Napi::Value checksum(const Napi::CallbackInfo& info);
 
 }  // namespace ntx

@@ -5,6 +5,9 @@
 
 #include <cerrno>
 #include <cstring>
+#include <iterator>
+#include <map>
+#include <mutex>
 
 #include "machine.h"
 
@@ -15,6 +18,17 @@ namespace {
 constexpr uint64_t kHugePage = 2 << 20;
 
 std::atomic<uint64_t> live_bytes{0};
+
+/// All mappings by their first byte.
+struct Index {
+  std::mutex mutex;
+  std::map<const uint8_t*, Mapping*> mappings;
+};
+
+Index& live_mappings() {
+  static Index index;
+  return index;
+}
 
 uint64_t round_up(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
 
@@ -52,9 +66,26 @@ Mapping::Mapping(uint64_t bytes) : bytes_(bytes), mapped_(0) {
     throw OutOfMemory("mapping " + std::to_string(bytes) + " bytes failed: " + reason);
   }
   if (bytes >= kHugePage) madvise(data_, mapped_, MADV_HUGEPAGE);  // a wish: not every kernel has huge pages
+  Index& index = live_mappings();
+  std::lock_guard lock(index.mutex);
+  index.mappings.emplace(data_, this);
+}
+
+std::shared_ptr<Mapping> Mapping::around(const uint8_t* address) {
+  Index& index = live_mappings();
+  std::lock_guard lock(index.mutex);
+  auto next = index.mappings.upper_bound(address);
+  if (next == index.mappings.begin()) return nullptr;
+  Mapping* mapping = std::prev(next)->second;
+  return address < mapping->data_ + mapping->bytes_ ? mapping->weak_from_this().lock() : nullptr;
 }
 
 Mapping::~Mapping() {
+  {
+    Index& index = live_mappings();
+    std::lock_guard lock(index.mutex);
+    index.mappings.erase(data_);
+  }
   release();
   munmap(data_, mapped_);
 }

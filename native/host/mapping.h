@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -17,8 +18,11 @@ class OutOfMemory : public std::runtime_error {
 
 /// `bytes` of zeroed memory, aligned to a page; from 2 MiB on aligned to 2 MiB, on huge pages where there are some.
 /// Shared by the handle, its views and the lists recorded over it: the address range lives as long as any of these.
-class Mapping {
+class Mapping : public std::enable_shared_from_this<Mapping> {
  public:
+  /// The shared mapping that an address lies in, or null: to keep it while a thread writes there.
+  static std::shared_ptr<Mapping> around(const uint8_t* address);
+
   /// Throws OutOfMemory when the system refuses, or when all live mappings together would exceed memory_limit().
   explicit Mapping(uint64_t bytes);
   ~Mapping();

@@ -29,12 +29,13 @@ function cudaOptions({ nvcc, architectures, strict }) {
 }
 
 /** Configures and builds one addon; a failure of an old build folder (a moved checkout, another compiler) gets a fresh one. */
-export async function buildWithCmake({ name, compiler, cuda }) {
+export async function buildWithCmake({ name, compiler, cuda, libraries }) {
   const folder = join(root, cuda ? 'build/cmake-cuda' : 'build/cmake');
   const run = (command) =>
     runProgram(process.execPath, [
       ...[cmakeJsProgram, command, '--directory', root, '--out', folder, '--target', name, '--log-level', 'error'],
       ...['--parallel', String(availableParallelism()), `--CDCMAKE_CXX_COMPILER=${compiler.command}`],
+      `--CDNTX_LIBRARIES=${libraries.map((library) => library.name).join(';')}`,
       ...(cuda ? cudaOptions(cuda) : []),
     ]);
   let configured = await run('configure');

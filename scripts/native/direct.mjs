@@ -20,9 +20,14 @@ function flagsOf(source, table, cuda) {
 }
 
 /** The command line in front of a source's flags, and what is defined for it. */
-function compilerOf(source, { compiler, cuda }) {
+function compilerOf(source, { compiler, cuda, libraries }) {
   if (source.endsWith('.cu')) return [process.execPath, ptxasLog, cuda.nvcc.command];
-  return [compiler.command, ...(cuda ? [`-DNTX_CUDA_ARCHITECTURES="${cuda.architectures.join(',')}"`] : [])];
+  const defines = libraries.map(({ define }) => `-D${define}`);
+  return [
+    compiler.command,
+    ...defines,
+    ...(cuda ? [`-DNTX_CUDA_ARCHITECTURES="${cuda.architectures.join(',')}"`] : []),
+  ];
 }
 
 // An object's name carries the hash of all that made it, so an existing one is never stale.
@@ -74,7 +79,7 @@ function isShared(file) {
   return file.split('/').length === 2;
 }
 
-export async function buildDirect({ name, addon, table, compiler, headers, cuda }) {
+export async function buildDirect({ name, addon, table, compiler, headers, cuda, libraries }) {
   const folder = join(root, 'build/direct', name);
   mkdirSync(folder, { recursive: true });
   const files = filesUnder('native');
@@ -85,7 +90,7 @@ export async function buildDirect({ name, addon, table, compiler, headers, cuda 
     .filter((file) => /\.(cc|cu)$/.test(file) && (file.startsWith(`${addon.folder}/`) || isShared(file)))
     .map((source) => ({ source, flags: flagsOf(source, table, cuda) }))
     .filter(({ flags }) => flags !== null);
-  const job = { compiler, headers: [...headers, ...(cuda ? [cuda.nvcc.include] : [])], folder, cuda };
+  const job = { compiler, headers: [...headers, ...(cuda ? [cuda.nvcc.include] : [])], folder, cuda, libraries };
   const compiled = await inParallel(sources, availableParallelism(), ({ source, flags }) =>
     compile(source, flags, job, headersHash),
   );
@@ -95,7 +100,8 @@ export async function buildDirect({ name, addon, table, compiler, headers, cuda 
   const objects = compiled.map((result) => result.object);
   removeOtherObjects(folder, objects);
   const file = join(folder, `${name}.node`);
-  const libraries = cuda ? [`-L${cuda.nvcc.library}`] : [];
-  const linked = await runProgram(compiler.command, [...objects, ...libraries, ...addon.link, '-o', file]);
+  const folders = cuda ? [`-L${cuda.nvcc.library}`] : [];
+  const link = [...addon.link, ...libraries.flatMap((library) => library.link)];
+  const linked = await runProgram(compiler.command, [...objects, ...folders, ...link, '-o', file]);
   return { failed: linked.status !== 0, output: [...output, linked.output].filter(Boolean).join('\n'), file };
 }

@@ -1,7 +1,9 @@
 // What the machine offers for a native build: the compiler, the headers, and a way to run programs.
 import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname } from 'node:path';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -40,4 +42,24 @@ export function findHeaders() {
       .join(' '),
     folders: [fromCmakeJs('node-api-headers').include_dir, dirname(require.resolve('node-addon-api/napi.h'))],
   };
+}
+
+/**
+ * Those of an addon's optional libraries that a shared object can be linked with here. Tried with the compiler itself, for
+ * both ways to build: a header alone does not say that the static library is there, or that it is position-independent.
+ */
+export async function findLibraries(compiler, optional = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'ntx-probe-'));
+  const source = join(folder, 'probe.cc');
+  const found = [];
+  try {
+    for (const [name, { include, call, link, define }] of Object.entries(optional)) {
+      writeFileSync(source, `#include <${include}>\nvoid* probe() { return (void*)${call}; }\n`);
+      const args = ['-shared', '-fPIC', source, '-Wl,--no-undefined', ...link, '-o', join(folder, 'probe.so')];
+      if ((await runProgram(compiler.command, args)).status === 0) found.push({ name, link, define });
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  return found;
 }

@@ -1,26 +1,20 @@
 // Weights from the file to where they will be used. File bytes go straight into the backend's host memory: never through
 // the JS heap, and never twice (laws 1 and 3).
-import { type FileHandle, open } from 'node:fs/promises';
 import type { Backend, BoundWeight, DeviceMemory, DeviceRange, HostMemory } from '../backend/backend.js';
 import { NtxError } from '../errors.js';
 import type { GgufModel, TensorInfo } from '../gguf/types.js';
 import type { Model } from '../model/index.js';
+import { openReader } from './open-reader.js';
+import { type ReadOptions, readWeights, type WeightRange } from './read-weights.js';
 
-/** Bytes of one read: large enough for a drive's full rate, small enough that several are always in flight. */
-const READ_BYTES = 8 << 20;
-/** libuv's thread pool has four threads by default. */
-const READS_IN_FLIGHT = 4;
 /** WebGPU's largest minimum for offsets of bindings; more than a cache line, which no two tensors should share. */
 const ALIGNMENT = 256;
+/** Of matrices where the host is the device (DeviceInfo.offsetAlignment). */
+const MATRIX_ALIGNMENT = 32;
+/** Bytes between two tensors of a file that are read with them, padding above all: less than a request to a drive costs. */
+const WORTH_READING = 4096;
 
-export interface LoadProgress {
-  readonly loadedBytes: number;
-  readonly totalBytes: number;
-}
-
-export interface LoadOptions {
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+export interface LoadOptions extends ReadOptions {
   /** Called while kernels are compiled, after the weights, where the backend compiles any. */
   readonly onKernels?: ((compiled: number, total: number) => void) | undefined;
 }
@@ -31,20 +25,13 @@ export interface LoadedWeights {
   free(): void;
 }
 
-interface Read {
-  readonly file: number;
-  readonly offset: number;
-  readonly bytes: number;
-  /** Where the bytes go; through staging, unless the host can write there. */
-  readonly memory: DeviceMemory | HostMemory;
-  readonly at: number;
-}
-
 /** What has been placed so far. */
 interface Placed {
   readonly weights: Map<string, BoundWeight>;
   readonly memories: DeviceMemory[];
-  readonly reads: Read[];
+  readonly ranges: WeightRange[];
+  /** Of the tensors. */
+  bytes: number;
 }
 
 /** Loads all of a model's tensors. On failure or cancellation everything is freed before the NtxError comes. */
@@ -54,55 +41,109 @@ export async function loadWeights(
   backend: Backend,
   options: LoadOptions = {},
 ): Promise<LoadedWeights> {
-  const placed: Placed = { weights: new Map(), memories: [], reads: [] };
-  const { weights, memories, reads } = placed;
+  const placed: Placed = { weights: new Map(), memories: [], ranges: [], bytes: 0 };
+  const { weights, memories, ranges } = placed;
   const free = () => {
     for (const memory of memories) memory.free();
   };
+  const reader = await openReader(
+    gguf.files.map(({ path }) => path),
+    { useCache: true },
+  );
   try {
-    placeTensors(backend, 'norms and biases', model.small, placed);
-    placeTable(backend, model.embedding, placed);
-    for (const unit of model.units) placeTensors(backend, unit.name, unit.tensors, placed);
-    await readAll(gguf, reads, backend, options);
+    const place = backend.device.hostIsDevice ? placeInHost : placeOnDevice;
+    place(backend, 'norms and biases', model.small, reader.alignment, placed);
+    placeTable(backend, model.embedding, reader.alignment, placed);
+    for (const unit of model.units) place(backend, unit.name, unit.tensors, reader.alignment, placed);
+    const fileBytes = gguf.files.map(({ bytes }) => bytes);
+    await readWeights(reader, ranges, fileBytes, backend, options);
   } catch (error) {
     free();
     throw error;
+  } finally {
+    await reader.close();
   }
-  return { weights, bytes: reads.reduce((sum, read) => sum + read.bytes, 0), free };
+  return { weights, bytes: placed.bytes, free };
 }
 
 /** The embedding stays with the host, which gives a pass its rows. */
-function placeTable(backend: Backend, tensor: TensorInfo, placed: Placed): void {
+function placeTable(backend: Backend, tensor: TensorInfo, alignment: number, placed: Placed): void {
   const label = 'token embedding';
+  if (backend.device.hostIsDevice) {
+    placeInHost(backend, label, [tensor], alignment, placed);
+    return;
+  }
   const memory = backend.allocateTable?.(tensor.bytes, label) ?? backend.allocateHost(tensor.bytes, label);
   placed.memories.push(memory);
-  placed.weights.set(tensor.name, bind(tensor, { memory, offset: 0, bytes: tensor.bytes }));
-  addReads(tensor, memory, 0, placed.reads);
+  bind(tensor, memory, 0, placed);
+  placed.ranges.push({ file: tensor.file, offset: tensor.offset, bytes: tensor.bytes, memory, at: 0 });
+}
+
+/**
+ * Tensors that ops use in host memory, as far from each other as in the file, and at offsets that differ from the file's by a
+ * multiple of the reader's alignment: a few long reads put all of a unit in its place.
+ */
+function placeInHost(
+  backend: Backend,
+  label: string,
+  tensors: readonly TensorInfo[],
+  alignment: number,
+  placed: Placed,
+): void {
+  // A tied output head is the embedding.
+  const missing = tensors.filter(({ name }) => !placed.weights.has(name));
+  const runs: { file: number; offset: number; end: number; at: number; tensors: TensorInfo[] }[] = [];
+  let bytes = 0;
+  for (const tensor of [...missing].sort((a, b) => a.file - b.file || a.offset - b.offset)) {
+    const { file, offset } = tensor;
+    const last = runs.at(-1);
+    const isClose = last?.file === file && offset - last.end <= WORTH_READING;
+    if (last && isClose && (offset - last.offset + last.at) % MATRIX_ALIGNMENT === 0) {
+      last.end = offset + tensor.bytes;
+      last.tensors.push(tensor);
+    } else {
+      // A file of another alignment than GGUF's default: its bytes go to their place through the reader's buffer.
+      const skew = offset % MATRIX_ALIGNMENT === 0 ? offset % alignment : 0;
+      const at = Math.ceil(bytes / Math.max(alignment, ALIGNMENT)) * Math.max(alignment, ALIGNMENT) + skew;
+      runs.push({ file, offset, end: offset + tensor.bytes, at, tensors: [tensor] });
+    }
+    const { at, offset: begin, end } = runs.at(-1)!;
+    bytes = at + end - begin;
+  }
+  if (runs.length === 0) return;
+  const memory = backend.allocateHost(bytes, label);
+  placed.memories.push(memory);
+  for (const { file, offset, end, at, tensors } of runs) {
+    for (const tensor of tensors) bind(tensor, memory, at + tensor.offset - offset, placed);
+    placed.ranges.push({ file, offset, bytes: end - offset, memory, at });
+  }
 }
 
 /** Tensors that ops use on the device: in one memory, or in several where the device allows only smaller ones. */
-function placeTensors(backend: Backend, label: string, tensors: readonly TensorInfo[], placed: Placed): void {
-  const { hostIsDevice, allocationBytes = Number.POSITIVE_INFINITY } = backend.device;
-  // A tied output head is the embedding: the host's bytes where they are the device's as well, else a copy of them.
-  const missing = tensors.filter(({ name }) => !hostIsDevice || !placed.weights.has(name));
+function placeOnDevice(
+  backend: Backend,
+  label: string,
+  tensors: readonly TensorInfo[],
+  _alignment: number,
+  placed: Placed,
+): void {
+  const { allocationBytes = Number.POSITIVE_INFINITY } = backend.device;
   let group: TensorInfo[] = [];
   let bytes = 0;
   const allocate = () => {
     if (group.length === 0) return;
-    const memory = hostIsDevice ? backend.allocateHost(bytes, label) : backend.allocateDevice(bytes, label);
+    const memory = backend.allocateDevice(bytes, label);
     placed.memories.push(memory);
     let at = 0;
     for (const tensor of group) {
-      const table = placed.weights.get(tensor.name)?.range;
-      const range = { memory, offset: at, bytes: tensor.bytes };
-      placed.weights.set(tensor.name, { ...bind(tensor, range), ...(table && { table }) });
-      addReads(tensor, memory, at, placed.reads);
+      bind(tensor, memory, at, placed);
+      placed.ranges.push({ file: tensor.file, offset: tensor.offset, bytes: tensor.bytes, memory, at });
       at += padded(tensor.bytes);
     }
     group = [];
     bytes = 0;
   };
-  for (const tensor of missing) {
+  for (const tensor of tensors) {
     if (bytes + padded(tensor.bytes) > allocationBytes) allocate();
     group.push(tensor);
     bytes += padded(tensor.bytes);
@@ -114,15 +155,13 @@ function padded(bytes: number): number {
   return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 }
 
-function bind({ type, shape }: TensorInfo, range: DeviceRange): BoundWeight {
+/** Where a tied output head's matrix has been bound already, as the host's embedding, that stays its table. */
+function bind({ name, type, shape, bytes }: TensorInfo, memory: DeviceMemory, offset: number, placed: Placed): void {
+  const range: DeviceRange = { memory, offset, bytes };
   const rows = shape.slice(1).reduce((product, size) => product * size, 1);
-  return { type, rows, cols: shape[0], range };
-}
-
-function addReads({ file, offset, bytes }: TensorInfo, memory: Read['memory'], at: number, reads: Read[]): void {
-  for (let done = 0; done < bytes; done += READ_BYTES) {
-    reads.push({ file, offset: offset + done, bytes: Math.min(READ_BYTES, bytes - done), memory, at: at + done });
-  }
+  const table = placed.weights.get(name)?.range;
+  placed.weights.set(name, { type, rows, cols: shape[0], range, ...(table && { table }) });
+  placed.bytes += bytes;
 }
 
 /** A small F32 tensor as numbers, for what TypeScript computes from (rope_freqs). */
@@ -135,94 +174,14 @@ export async function readFloats(gguf: GgufModel, tensor: TensorInfo): Promise<F
       'convert it again',
     );
   }
-  const { path } = gguf.files[tensor.file];
-  const values = new Float32Array(tensor.bytes / 4);
-  const handle = await open(path, 'r');
+  const bytes = new Uint8Array(tensor.bytes);
+  const view = (offset: number, length: number) => bytes.subarray(offset, offset + length);
+  const memory: HostMemory = { bytes: tensor.bytes, label: tensor.name, view, free: () => {} };
+  const reader = await openReader([gguf.files[tensor.file].path]);
   try {
-    await readExactly(handle, path, new Uint8Array(values.buffer), tensor.offset);
+    await reader.read({ file: 0, offset: tensor.offset, bytes: tensor.bytes, memory, at: 0 });
   } finally {
-    await handle.close();
+    await reader.close();
   }
-  return values;
-}
-
-async function readAll(gguf: GgufModel, reads: readonly Read[], backend: Backend, options: LoadOptions): Promise<void> {
-  const handles: FileHandle[] = [];
-  const stagings: HostMemory[] = [];
-  const totalBytes = reads.reduce((sum, read) => sum + read.bytes, 0);
-  let loadedBytes = 0;
-  let next = 0;
-  let failed = false;
-  const reader = async () => {
-    let staging: HostMemory | null = null;
-    while (next < reads.length && !failed) {
-      if (options.signal?.aborted) throw new NtxError('cancelled', 'loading was cancelled', 'run the command again');
-      const read = reads[next++];
-      const { path } = gguf.files[read.file];
-      const fill = (to: Uint8Array) => readExactly(handles[read.file], path, to, read.offset);
-      if (isHost(read.memory)) {
-        await fill(read.memory.view(read.at, read.bytes));
-      } else {
-        if (!staging) {
-          staging = backend.allocateHost(READ_BYTES, 'staging of weights');
-          stagings.push(staging);
-        }
-        await fill(staging.view(0, read.bytes));
-        await copyPiece(backend, staging, read);
-      }
-      loadedBytes += read.bytes;
-      options.onProgress?.({ loadedBytes, totalBytes });
-    }
-  };
-  try {
-    for (const { path } of gguf.files) handles.push(await open(path, 'r'));
-    const readers = Array.from({ length: READS_IN_FLIGHT }, () =>
-      reader().catch((error: unknown) => {
-        failed = true;
-        throw error;
-      }),
-    );
-    // All must have stopped before the memory that they write to may be freed.
-    const settled = await Promise.allSettled(readers);
-    const failure = settled.find((result) => result.status === 'rejected');
-    if (failure) throw failure.reason;
-  } finally {
-    for (const staging of stagings) staging.free();
-    await Promise.all(handles.map((handle) => handle.close()));
-  }
-}
-
-function isHost(memory: Read['memory']): memory is HostMemory {
-  return 'view' in memory;
-}
-
-/** Staging to device, and staging ready for the next piece. Whole words: the rest of a tensor's padding is nobody's. */
-async function copyPiece(backend: Backend, staging: HostMemory, { memory, at, bytes }: Read): Promise<void> {
-  const whole = Math.ceil(bytes / 4) * 4;
-  const fence = backend.copy({ memory: staging, offset: 0, bytes: whole }, { memory, offset: at, bytes: whole });
-  await backend.wait(fence);
-  await staging.map?.();
-}
-
-async function readExactly(handle: FileHandle, path: string, into: Uint8Array, offset: number): Promise<void> {
-  for (let done = 0; done < into.length; ) {
-    const position = offset + done;
-    let bytesRead: number;
-    try {
-      ({ bytesRead } = await handle.read(into, done, into.length - done, position));
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new NtxError('io', `${path}: reading at byte ${position} failed: ${reason}`, 'check the drive', {
-        cause: error,
-      });
-    }
-    if (bytesRead === 0) {
-      throw new NtxError(
-        'io',
-        `${path} ends at byte ${position}; it was longer when it was opened`,
-        'another program is writing the file: load it again when that has ended',
-      );
-    }
-    done += bytesRead;
-  }
+  return new Float32Array(bytes.buffer);
 }

@@ -28,6 +28,59 @@ export interface NativeExecutor {
   stop(): void;
 }
 
+export interface ReaderSettings {
+  readonly ioUring: boolean;
+  /** Past the page cache, where the file system allows it. */
+  readonly direct: boolean;
+  /** With `direct`: what the page cache has already comes from there. */
+  readonly useCache: boolean;
+  /** Requests that each drive has at a time. */
+  readonly depth: number;
+  /** Of one request to a drive. */
+  readonly maxBytes: number;
+}
+
+export interface ReaderFile {
+  readonly bytes: number;
+  /** Equal for files on the same drive. */
+  readonly drive: number;
+  /** Whether it is read past the page cache. */
+  readonly direct: boolean;
+  /** Of offsets and lengths, and of addresses, of direct reads. */
+  readonly offsetAlignment: number;
+  readonly memoryAlignment: number;
+}
+
+export interface ReaderStatistics {
+  /** Requests to drives by the way that they took: into their place, through an aligned buffer, through the page cache. */
+  readonly direct: number;
+  readonly bounced: number;
+  readonly buffered: number;
+  /** The most that one drive has had at a time. */
+  readonly peak: number;
+  /** Whether the kernel has pinned the memory that was attached. */
+  readonly pinned: boolean;
+}
+
+/** Reads files on its own threads. The constructor throws an Error where a file cannot be opened. */
+export interface NativeReader {
+  /** Fills `target`, whose memory stays where it is until the request with this number has ended. */
+  read(file: number, offset: number, target: Uint8Array): number;
+  /** Memory that many reads will go to, for the kernel to pin where it allows it; kept until close(). */
+  attach(views: readonly Uint8Array[]): void;
+  files(): readonly ReaderFile[];
+  /** Whether the page cache has all of a range, for a reader that uses the cache. */
+  cached(file: number, offset: number, bytes: number): boolean;
+  statistics(): ReaderStatistics;
+  /** Requests that have not begun end as cancelled. */
+  drop(): void;
+  /** When all requests have ended. */
+  close(): void;
+}
+
+/** Three values for each request: its number, its failure ('', 'ended', 'cancelled', 'changed' or the system's words), the byte. */
+type ReaderReport = readonly (number | string)[];
+
 export interface CpuInfo {
   readonly name: string;
   /** Physical cores within this process's affinity and quota. */
@@ -49,6 +102,15 @@ export interface HostAddon {
     threads: number,
   ) => NativeList;
   readonly Executor: new (threads: number, onProgress: (completed: number, stopped: boolean) => void) => NativeExecutor;
+  readonly Reader: new (
+    paths: readonly string[],
+    settings: ReaderSettings,
+    onEnded: (report: ReaderReport) => void,
+  ) => NativeReader;
+  /** Why there can be no io_uring here ('' where there can), and the version of the addon's library ('' for none). */
+  ioUringInfo(): { readonly unavailable: string; readonly library: string };
+  /** XXH3 of 64 bits, on another thread; the bytes stay as they are until then. */
+  checksum(bytes: Uint8Array): Promise<bigint>;
   cpuInfo(): CpuInfo;
   /** False where there are no such kernels. Process-wide; not while a pass runs. */
   useCpuVariant(name: string): boolean;

@@ -1,0 +1,69 @@
+// The file reader for a model's files on this machine.
+import type { HostAddon, ReaderSettings } from '../backend/cpu/binding.js';
+import { loadHostAddon } from '../backend/cpu/binding.js';
+import { NtxError } from '../errors.js';
+import { chooseMethod } from './choose-method.js';
+import type { FileReader } from './file-reader.js';
+import { HostReader } from './host-reader.js';
+import { openNodeReader } from './node-reader.js';
+
+/** Measuring takes a tenth of a second: for less than this, any way is fast enough. */
+const WORTH_MEASURING_BYTES = 2 ** 32;
+const MAX_DEPTH = 1024;
+const PAGE = 4096;
+const MAX_REQUEST_BYTES = 2 ** 30;
+
+export interface ReaderOptions {
+  /** Default: the faster one on this file system. */
+  readonly method?: 'io_uring' | 'pread';
+  /** Past the page cache, where the file system allows it. Default: where that is faster. */
+  readonly direct?: boolean;
+  /**
+   * Takes what the page cache already has from there, for reads that happen once: a model that was loaded before, or has just
+   * been downloaded. Reads past the cache do not add to it. Default: false.
+   */
+  readonly useCache?: boolean;
+  /** Requests that each drive has at a time. */
+  readonly depth?: number;
+  /** Bytes of one request to a drive, a multiple of 4096. */
+  readonly maxBytes?: number;
+}
+
+/** Throws NtxError('io') where a file cannot be opened, NtxError('bad-argument') for options out of range. */
+export async function openReader(paths: readonly string[], options: ReaderOptions = {}): Promise<FileReader> {
+  const { addon } = loadHostAddon();
+  if (addon === null) return openNodeReader(paths);
+  const { method, direct, useCache = false, depth = 16, maxBytes = 2 ** 20 } = options;
+  checkWhole('depth', depth, 1, MAX_DEPTH);
+  checkWhole('maxBytes', maxBytes, PAGE, MAX_REQUEST_BYTES);
+  if (maxBytes % PAGE !== 0) throw badArgument('maxBytes', `a multiple of ${PAGE}`, maxBytes);
+  const canUring = addon.ioUringInfo().unavailable === '';
+  const preferred = { ioUring: canUring, direct: true, useCache, depth, maxBytes };
+  const reader = new HostReader(addon, paths, fixed(preferred, method, direct));
+  if (method !== undefined && direct !== undefined) return reader;
+  const measured = await measuredMethod(addon, paths, preferred, reader);
+  if (measured === null) return reader;
+  await reader.close();
+  return new HostReader(addon, paths, fixed({ ...preferred, ...measured }, method, direct));
+}
+
+function fixed(settings: ReaderSettings, method: ReaderOptions['method'], direct = settings.direct): ReaderSettings {
+  return { ...settings, ioUring: method === undefined ? settings.ioUring : method === 'io_uring', direct };
+}
+
+/** Of the drive that has most of the bytes; null where measuring is not worth its time. */
+async function measuredMethod(addon: HostAddon, paths: readonly string[], base: ReaderSettings, reader: HostReader) {
+  const sizes = reader.fileBytes();
+  const largest = sizes.reduce((best, bytes, i) => (bytes > sizes[best] ? i : best), 0);
+  if (!(sizes[largest] >= WORTH_MEASURING_BYTES)) return null;
+  return chooseMethod(addon, paths[largest], base);
+}
+
+function checkWhole(name: string, value: number, least: number, most: number): void {
+  if (Number.isInteger(value) && value >= least && value <= most) return;
+  throw badArgument(name, `a whole number from ${least} to ${most}`, value);
+}
+
+function badArgument(name: string, expected: string, value: number): NtxError {
+  return new NtxError('bad-argument', `${name}: expected ${expected}, got ${value}`, 'leave it out');
+}
