@@ -6,6 +6,7 @@ import type { AdapterEntry } from '../backend/webgpu/adapter.js';
 import { NtxError } from '../errors.js';
 import { describeDisk } from '../placement/system.js';
 import { gpuFindings } from './doctor-gpu.js';
+import { readerFinding } from './doctor-reader.js';
 import type { Finding } from './finding.js';
 import { describeHugePages, describeMachine, findCompiler } from './machine.js';
 import { bytesText, print, printJson, table } from './output.js';
@@ -89,6 +90,7 @@ async function processor(): Promise<Finding[]> {
         found: `not there (${loaded.reason}); the slow reference runs instead`,
         advice: `${advice}run "npm run build:native" in the folder of ntx`,
       },
+      readerFinding(null),
     ];
   }
   const info = loaded.addon.cpuInfo();
@@ -98,6 +100,7 @@ async function processor(): Promise<Finding[]> {
     memory,
     { name: 'cpu backend', state: 'ok', found: kernels },
     compilerFinding(findCompiler()),
+    readerFinding(loaded.addon.ioUringInfo()),
   ];
 }
 
