@@ -3,7 +3,7 @@
 // the other, so that a drive that others use as well is unfair to none; a file that is larger than what a virtual drive's host
 // caches is fair to the drive. Drops the file from the page cache. Needs dist/ (npm run build).
 //
-//   node bench/disk.mjs FILE [--depths 1,4,16,32] [--blocks 256K,1M,4M] [--bytes 128M] [--rounds 3] [--threads 1,4,16] [--json]
+//   node bench/disk.mjs FILE [--depths 1,4,16,32] [--blocks 256K,512K,1M,4M] [--bytes 128M] [--rounds 3] [--threads 1,4,16] [--json]
 
 import { spawnSync } from 'node:child_process';
 import { closeSync, constants, openSync, readSync, statSync } from 'node:fs';
@@ -104,7 +104,7 @@ async function main() {
   const { values, positionals } = parseArgs({
     options: {
       depths: { type: 'string', default: '1,4,16,32' },
-      blocks: { type: 'string', default: '256K,1M,4M' },
+      blocks: { type: 'string', default: '256K,512K,1M,4M' },
       threads: { type: 'string', default: '1,4,16' },
       bytes: { type: 'string', default: '128M' },
       rounds: { type: 'string', default: '3' },
@@ -132,7 +132,7 @@ async function main() {
       }
     }
   }
-  const usual = { method: methods[0], direct: true, depth: 16, maxBytes: MIB };
+  const usual = { method: methods[0], direct: true, depth: 16, maxBytes: MIB / 2 };
   ways.push({ kind: 'bounced', ...(await readerReads(path, usual, 100)) });
   ways.push({ kind: 'buffered', ...(await readerReads(path, { ...usual, method: 'pread', direct: false })) });
 

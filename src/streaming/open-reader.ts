@@ -33,7 +33,7 @@ export interface ReaderOptions {
 export async function openReader(paths: readonly string[], options: ReaderOptions = {}): Promise<FileReader> {
   const { addon } = loadHostAddon();
   if (addon === null) return openNodeReader(paths);
-  const { method, direct, useCache = false, depth = 16, maxBytes = 2 ** 20 } = options;
+  const { method, direct, useCache = false, depth = 16, maxBytes = 2 ** 19 } = options;
   checkWhole('depth', depth, 1, MAX_DEPTH);
   checkWhole('maxBytes', maxBytes, PAGE, MAX_REQUEST_BYTES);
   if (maxBytes % PAGE !== 0) throw badArgument('maxBytes', `a multiple of ${PAGE}`, maxBytes);
