@@ -82,7 +82,7 @@ export function budgetOf(memory: MemoryFacts, wish: BudgetWish | undefined): Mem
  * counts as free where the kernel would give it up.
  * @param root where /proc and /sys are; for tests
  */
-export function hostMemory(root = ''): MemoryFacts {
+export function hostMemory(root = ''): MemoryFacts & { readonly freeBytes: number } {
   const info = textOf(`${root}/proc/meminfo`);
   const kibibytes = (name: string) => {
     const found = new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(info ?? '');

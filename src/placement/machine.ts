@@ -66,7 +66,7 @@ export interface HostDescription {
   readonly memoryBytes: number;
   /** Plain reads by all cores. */
   readonly readRate: number;
-  /** Plain reads by all cores and copies to the device at the same time; null without a link. */
+  /** Plain reads by all cores but one and copies to the device at the same time; null without a link. */
   readonly withLink: { readonly readRate: number; readonly linkRate: number } | null;
   /** By ascending threads; empty where there is no cpu backend. */
   readonly products: readonly CpuRates[];

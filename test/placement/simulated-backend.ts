@@ -12,6 +12,7 @@ import type {
 } from '../../src/backend/backend.js';
 import type { Op } from '../../src/backend/ops.js';
 import type { StepBuffer } from '../../src/backend/step.js';
+import { NtxError } from '../../src/errors.js';
 import type { GgmlType } from '../../src/gguf/types.js';
 
 export interface Speeds {
@@ -70,6 +71,8 @@ export class SimulatedBackend implements Backend {
   constructor(
     private readonly speeds: Speeds,
     kind: DeviceInfo['kind'] = 'discrete-gpu',
+    /** Bytes that one allocation can have. */
+    private readonly room = Number.POSITIVE_INFINITY,
   ) {
     this.device = { backend: 'cuda', name: 'simulated', kind, memoryBytes: 2 ** 34, hostIsDevice: false };
   }
@@ -81,6 +84,7 @@ export class SimulatedBackend implements Backend {
   };
 
   allocateDevice(bytes: number, label: string): DeviceMemory {
+    if (bytes > this.room) throw new NtxError('no-memory', `${label}: ${bytes} bytes`, 'take less');
     const { live } = this;
     const memory = { bytes, label, free: () => void live.delete(memory) };
     live.add(memory);

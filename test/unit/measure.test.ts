@@ -1,8 +1,12 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { createReferenceBackend } from '../../src/backend/reference/reference.js';
 import type { GgmlType } from '../../src/gguf/types.js';
 import { allocateWeights } from '../../src/placement/measure/bench-memory.js';
 import { threadCounts } from '../../src/placement/measure/cpu.js';
-import { cheapestNearBest } from '../../src/placement/measure/disk.js';
+import { cheapestNearBest, DISK_MEMORY_BYTES, groupByDisk, measureDisk } from '../../src/placement/measure/disk.js';
 import { measureLaunch } from '../../src/placement/measure/launch.js';
 import { measureLink } from '../../src/placement/measure/link.js';
 import { measureProducts, productSizes } from '../../src/placement/measure/products.js';
@@ -49,6 +53,21 @@ test('products of every type and number of rows', async () => {
   }
   weights.free();
   expect([backend.live.size, backend.lists.size]).toEqual([0, 0]);
+});
+
+test('a device that is nearly full is measured with what is left', async () => {
+  const backend = new SimulatedBackend(SPEEDS, 'discrete-gpu', 24 << 20);
+  const sizes = productSizes(backend.device);
+  const weights = await allocateWeights(backend, sizes.totalBytes);
+  expect(weights.bytes).toBe(16 << 20);
+  const rates = await measureProducts(backend, weights, ['Q8_0'], sizes, new Allowance(10, backend.now));
+  expectNear(rates.Q8_0![0].rate, 900e9, 0.2);
+  weights.free();
+  const link = await measureLink(backend, new Allowance(10, backend.now));
+  expect(link.copies.at(-1)!.bytes).toBe(16 << 20);
+  await expect(allocateWeights(new SimulatedBackend(SPEEDS, 'discrete-gpu', 1000), 2 ** 28)).rejects.toMatchObject({
+    code: 'no-memory',
+  });
 });
 
 test('without time only the first type is measured', async () => {
@@ -108,4 +127,31 @@ test('of reads that are about as fast the one with the fewest bytes in flight', 
     { block: 1, depth: 4, rate: 96 },
   ];
   expect(cheapestNearBest(cells)).toBe(cells[2]);
+});
+
+test('the disk of a file, in the way that its reader takes', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'ntx-disk-'));
+  const memory = createReferenceBackend().allocateHost(DISK_MEMORY_BYTES, 'reads');
+  try {
+    const paths = ['a', 'b'].map((name) => join(folder, name));
+    await writeFile(paths[0], new Uint8Array(100));
+    await writeFile(paths[1], new Uint8Array(3 << 20));
+    const groups = await groupByDisk(paths);
+    expect(groups.map((group) => group.paths)).toEqual([paths]);
+    const disk = await measureDisk(groups[0], memory, new Allowance(0.5));
+    expect(disk.mount).toBe(groups[0].mount);
+    expect(disk.rate > 1e5 && disk.rate < 1e12, `${disk.rate}`).toBe(true);
+    expect([disk.alignment === 1, Number.isInteger(Math.log2(disk.alignment))]).toEqual([!disk.direct, true]);
+    // The file of 3 MiB has no request of 4 MiB.
+    expect([2 ** 18, 2 ** 20]).toContain(disk.blockBytes);
+    expect(disk.requestSeconds > 0 && disk.requestSeconds < 1).toBe(true);
+    // A file smaller than every block is read all the same.
+    expect((await measureDisk({ ...groups[0], paths: [paths[0]] }, memory, new Allowance(0.1))).rate).toBeGreaterThan(
+      0,
+    );
+    await expect(groupByDisk([join(folder, 'none')])).rejects.toMatchObject({ code: 'io' });
+  } finally {
+    memory.free();
+    await rm(folder, { recursive: true });
+  }
 });

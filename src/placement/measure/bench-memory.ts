@@ -1,5 +1,6 @@
 // Memory that probes compute on.
 import type { Backend, DeviceMemory, DeviceRange, HostMemory } from '../../backend/backend.js';
+import { NtxError } from '../../errors.js';
 
 const PIECE_BYTES = 1 << 20;
 
@@ -20,19 +21,37 @@ function harmlessBytes(): Uint8Array {
   return piece;
 }
 
-/** Device memory full of weights, whatever type they are taken for. Throws NtxError('no-memory'). */
+/** With less than this nothing can be measured. */
+const LEAST_BYTES = 1 << 20;
+
+/**
+ * What `use` makes of `bytes`, of half of them and so on: a device that other programs have most of is measured as well as it
+ * can be. Throws NtxError('no-memory') where not even 1 MiB is left.
+ */
+export async function withRoom<T>(bytes: number, use: (bytes: number) => T | Promise<T>): Promise<T> {
+  for (let size = bytes; ; size /= 2) {
+    try {
+      return await use(size);
+    } catch (error) {
+      const isFull = error instanceof NtxError && error.code === 'no-memory';
+      if (!isFull || size / 2 < LEAST_BYTES) throw error;
+    }
+  }
+}
+
+/** Device memory full of weights, whatever type they are taken for: `bytes`, or less where there is less. */
 export async function allocateWeights(backend: Backend, bytes: number): Promise<DeviceMemory> {
-  const memory = backend.allocateDevice(bytes, 'weights to measure with');
+  const memory = await withRoom(bytes, (size) => backend.allocateDevice(size, 'weights to measure with'));
   const piece = harmlessBytes();
   if (isHost(memory)) {
     fillHost(memory, piece);
     return memory;
   }
-  const staging = backend.allocateHost(Math.min(bytes, PIECE_BYTES), 'staging to measure with');
+  const staging = backend.allocateHost(Math.min(memory.bytes, PIECE_BYTES), 'staging to measure with');
   try {
     fillHost(staging, piece);
-    for (let at = 0; at < bytes; at += staging.bytes) {
-      const part = Math.min(staging.bytes, bytes - at);
+    for (let at = 0; at < memory.bytes; at += staging.bytes) {
+      const part = Math.min(staging.bytes, memory.bytes - at);
       const to: DeviceRange = { memory, offset: at, bytes: part };
       await backend.wait(backend.copy({ memory: staging, offset: 0, bytes: part }, to));
       await staging.map?.();

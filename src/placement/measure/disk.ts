@@ -1,19 +1,21 @@
-// How fast the very files of a model are read: by reads in flight and their size, past the page cache where that is allowed.
-import { constants, type Stats } from 'node:fs';
-import { type FileHandle, open, stat } from 'node:fs/promises';
+// How fast the very files of a model are read: by requests in flight and their size, by the reader that will read them.
+import type { Stats } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import type { HostMemory } from '../../backend/backend.js';
 import { NtxError } from '../../errors.js';
+import type { FileReader } from '../../streaming/file-reader.js';
+import { openReader } from '../../streaming/open-reader.js';
 import type { DiskDescription } from '../machine.js';
 import { type Disk, describeDisk } from '../system.js';
 import { type Allowance, type Clock, fastest } from './timing.js';
 
 const MEBIBYTE = 2 ** 20;
 const BLOCKS = [MEBIBYTE / 4, MEBIBYTE, 4 * MEBIBYTE];
-/** libuv reads with four threads. */
-const DEPTHS = [1, 2, 4];
-export const DISK_MEMORY_BYTES = Math.max(...BLOCKS) * Math.max(...DEPTHS);
+const DEPTHS = [1, 4, 16, 32];
+/** What a plan would have in flight at most. */
+export const DISK_MEMORY_BYTES = 64 * MEBIBYTE;
 /** A drive needs this long to get going; several seconds would say more of its cache than of its flash. */
-const MOST_CELL_SECONDS = 0.25;
+const MOST_CELL_SECONDS = 0.2;
 const LEAST_CELL_SECONDS = 0.02;
 /** The best way is the one with the fewest bytes in flight that comes this near to the fastest. */
 const NEAR = 0.97;
@@ -48,8 +50,8 @@ export async function groupByDisk(paths: readonly string[]): Promise<DiskFiles[]
 }
 
 /**
- * Sweeps reads in flight and block sizes over the largest of the files.
- * @param memory DISK_MEMORY_BYTES, aligned to pages where reads are to pass the page cache
+ * Sweeps requests in flight and their sizes over the largest of the files.
+ * @param memory DISK_MEMORY_BYTES, aligned to pages
  */
 export async function measureDisk(
   files: DiskFiles,
@@ -58,106 +60,91 @@ export async function measureDisk(
 ): Promise<DiskDescription> {
   const sizes = await Promise.all(files.paths.map(async (path) => ({ path, bytes: (await stat(path)).size })));
   const { path, bytes } = sizes.reduce((largest, each) => (each.bytes > largest.bytes ? each : largest));
-  const { handle, direct, alignment } = await openAligned(path, memory);
-  try {
-    const file = new MeasuredFile(handle, path, bytes, alignment, memory);
-    const blocks = BLOCKS.filter((block) => block <= bytes);
-    const cells = (blocks.length > 0 ? blocks : [largestMultiple(bytes, alignment)]).flatMap((block) =>
-      DEPTHS.map((depth) => ({ block, depth })),
-    );
-    const requestSeconds = await fastest(() => file.readSmall(), allowance.now);
-    const measured: { block: number; depth: number; rate: number }[] = [];
-    for (const [index, cell] of cells.entries()) {
-      const share = allowance.left() / (cells.length - index);
-      const seconds = Math.min(MOST_CELL_SECONDS, Math.max(LEAST_CELL_SECONDS, share));
-      measured.push({ ...cell, rate: await file.rate(cell.block, cell.depth, seconds, allowance.now) });
-    }
-    const { depth, block, rate } = cheapestNearBest(measured);
-    const { device, fileSystem } = files.disk;
-    return {
-      ...{ mount: files.mount, device, fileSystem, direct, alignment },
-      ...{ depth, blockBytes: block, rate, requestSeconds },
-    };
-  } finally {
-    await handle.close();
+  const file = new MeasuredFile(path, bytes, memory);
+  const requestSeconds = await file.smallReadSeconds(allowance.now);
+  const blocks = BLOCKS.filter((block) => block <= bytes);
+  const cells = (blocks.length > 0 ? blocks : [SMALL_READ_BYTES]).flatMap((block) =>
+    DEPTHS.filter((depth) => depth * block <= memory.bytes).map((depth) => ({ block, depth })),
+  );
+  const measured: Cell[] = [];
+  for (const [index, cell] of cells.entries()) {
+    const share = allowance.left() / (cells.length - index);
+    const seconds = Math.min(MOST_CELL_SECONDS, Math.max(LEAST_CELL_SECONDS, share));
+    measured.push(await file.measure(cell, seconds, allowance.now));
   }
+  const { depth, block, rate, alignment } = cheapestNearBest(measured);
+  const { device, fileSystem } = files.disk;
+  return {
+    ...{ mount: files.mount, device, fileSystem, direct: alignment > 1, alignment },
+    ...{ depth, blockBytes: block, rate, requestSeconds },
+  };
+}
+
+interface Cell {
+  readonly block: number;
+  readonly depth: number;
+  readonly rate: number;
+  /** Of the reader: 1 where it reads through the page cache. */
+  readonly alignment: number;
 }
 
 /** Of the cells that are nearly as fast as the fastest: the one with the fewest bytes in flight. */
-export function cheapestNearBest<Cell extends { block: number; depth: number; rate: number }>(
-  cells: readonly Cell[],
-): Cell {
-  const best = Math.max(...cells.map(({ rate }) => rate));
-  return cells
+export function cheapestNearBest<Way extends { block: number; depth: number; rate: number }>(
+  ways: readonly Way[],
+): Way {
+  const best = Math.max(...ways.map(({ rate }) => rate));
+  return ways
     .filter(({ rate }) => rate >= NEAR * best)
-    .reduce((least, cell) => (cell.block * cell.depth < least.block * least.depth ? cell : least));
-}
-
-/** O_DIRECT with the smallest alignment that works, else through the page cache. */
-async function openAligned(path: string, memory: HostMemory) {
-  const flag = constants.O_DIRECT;
-  for (const alignment of flag === undefined ? [] : [512, 4096]) {
-    let handle: FileHandle | null = null;
-    try {
-      handle = await open(path, constants.O_RDONLY | flag);
-      // At an offset that is a multiple of nothing larger.
-      await handle.read(memory.view(0, alignment), 0, alignment, alignment);
-      return { handle, direct: true, alignment };
-    } catch {
-      // tmpfs and some network mounts refuse; so does a drive of larger blocks.
-      await handle?.close();
-    }
-  }
-  return { handle: await open(path, 'r'), direct: false, alignment: 1 };
+    .reduce((least, way) => (way.block * way.depth < least.block * least.depth ? way : least));
 }
 
 class MeasuredFile {
-  /** Where the next read begins: further on in each run, so that no run reads what the one before left in a cache. */
+  /** Where the next read begins: further on in each cell, so that none reads what the one before left in a cache. */
   #next = 0;
 
   constructor(
-    private readonly handle: FileHandle,
     private readonly path: string,
     private readonly bytes: number,
-    private readonly alignment: number,
     private readonly memory: HostMemory,
   ) {}
 
-  async readSmall(): Promise<void> {
-    const bytes = Math.min(SMALL_READ_BYTES, largestMultiple(this.bytes, this.alignment));
+  /** Of one small read, alone. */
+  async smallReadSeconds(now: Clock): Promise<number> {
+    const bytes = Math.min(SMALL_READ_BYTES, this.bytes);
     const places = Math.max(1, Math.floor(this.bytes / bytes));
-    // A multiplicative walk over the file: a drive that reads ahead gains nothing from it.
-    this.#next = (this.#next * 5 + 7) % places;
-    await this.#read(this.#next * bytes, bytes, 0);
-  }
-
-  /** Bytes a second of `depth` readers that read block after block for about `seconds`. */
-  async rate(block: number, depth: number, seconds: number, now: Clock): Promise<number> {
-    const places = Math.max(1, Math.floor(this.bytes / block));
-    const begin = now();
-    let count = 0;
-    const reader = async (index: number) => {
-      do {
-        const place = this.#next++ % places;
-        await this.#read(place * block, block, index * block);
-        count++;
-      } while (now() - begin < seconds);
+    const read = (reader: FileReader) => {
+      // A multiplicative walk over the file: a drive that reads ahead gains nothing from it.
+      this.#next = (this.#next * 5 + 7) % places;
+      return reader.read({ file: 0, offset: this.#next * bytes, bytes, memory: this.memory, at: 0 });
     };
-    await Promise.all(Array.from({ length: depth }, (_, index) => reader(index)));
-    return (count * block) / (now() - begin);
+    return this.#reading(1, SMALL_READ_BYTES, (reader) => fastest(() => read(reader), now));
   }
 
-  async #read(offset: number, bytes: number, at: number): Promise<void> {
+  /** `depth` lanes that read block after block for about `seconds`. */
+  async measure({ block, depth }: Pick<Cell, 'block' | 'depth'>, seconds: number, now: Clock): Promise<Cell> {
+    const bytes = Math.min(block, this.bytes);
+    const places = Math.max(1, Math.floor(this.bytes / bytes));
+    return this.#reading(depth, block, async (reader) => {
+      const begin = now();
+      let count = 0;
+      const lane = async (index: number) => {
+        do {
+          const place = this.#next++ % places;
+          await reader.read({ file: 0, offset: place * bytes, bytes, memory: this.memory, at: index * block });
+          count++;
+        } while (now() - begin < seconds);
+      };
+      await Promise.all(Array.from({ length: depth }, (_, index) => lane(index)));
+      return { block, depth, rate: (count * bytes) / (now() - begin), alignment: reader.alignment };
+    });
+  }
+
+  async #reading<T>(depth: number, maxBytes: number, work: (reader: FileReader) => Promise<T>): Promise<T> {
+    const reader = await openReader([this.path], { depth, maxBytes });
     try {
-      await this.handle.read(this.memory.view(at, bytes), 0, bytes, offset);
-    } catch (error) {
-      const message = `${this.path}: reading at byte ${offset} failed: ${(error as Error).message}`;
-      throw new NtxError('io', message, 'check the drive', { cause: error });
+      return await work(reader);
+    } finally {
+      await reader.close();
     }
   }
-}
-
-/** At least one byte: a file that is smaller than its alignment is read as a whole. */
-function largestMultiple(bytes: number, alignment: number): number {
-  return Math.max(1, bytes < alignment ? bytes : Math.floor(bytes / alignment) * alignment);
 }

@@ -3,6 +3,7 @@ import type { Backend, CommandList, DeviceMemory, Fence, HostMemory } from '../.
 import type { Op } from '../../backend/ops.js';
 import { StepBuffer } from '../../backend/step.js';
 import type { CopyRate, LinkDescription } from '../machine.js';
+import { withRoom } from './bench-memory.js';
 import { type Allowance, type Clock, fastest } from './timing.js';
 
 const KIBIBYTE = 2 ** 10;
@@ -19,8 +20,9 @@ const WIDTH = 256;
 /** The link of a backend whose host is not the device. */
 export async function measureLink(backend: Backend, allowance: Allowance): Promise<LinkDescription> {
   const runBytes = backend.device.kind === 'software-gpu' ? SOFTWARE_RUN_BYTES : RUN_BYTES;
-  const bytes = Math.min(runBytes, PIECES[PIECES.length - 1]);
-  const target = backend.allocateDevice(bytes, 'copies to measure');
+  const largest = Math.min(runBytes, PIECES[PIECES.length - 1]);
+  const target = await withRoom(largest, (size) => backend.allocateDevice(size, 'copies to measure'));
+  const { bytes } = target;
   try {
     const copies = await measureCopies(
       backend,

@@ -7,7 +7,7 @@ import { GGML_TYPES, type GgmlType } from '../../gguf/types.js';
 import { hostMemory } from '../budget.js';
 import { type DeviceDescription, type HostDescription, MACHINE_FORMAT, type Machine } from '../machine.js';
 import { findNvidiaDriver } from '../system.js';
-import { allocateWeights } from './bench-memory.js';
+import { allocateWeights, withRoom } from './bench-memory.js';
 import { measureCpu } from './cpu.js';
 import { DISK_MEMORY_BYTES, groupByDisk, measureDisk } from './disk.js';
 import { measureHostMemory } from './host-memory.js';
@@ -126,7 +126,8 @@ const MEBIBYTE = 2 ** 20;
 async function readRateOf(backend: Backend, now: Clock, assumptions: string[]): Promise<number> {
   const { kind } = backend.device;
   const bytes = (kind === 'discrete-gpu' ? 512 : kind === 'software-gpu' ? 32 : 256) * MEBIBYTE;
-  if (backend.measureReadBandwidth) return backend.measureReadBandwidth(bytes);
+  const measure = backend.measureReadBandwidth?.bind(backend);
+  if (measure) return withRoom(bytes, measure);
   assumptions.push('this backend cannot time plain reads: its copies, which read and write, stand in for them');
   const memories: DeviceMemory[] = [];
   try {
@@ -172,7 +173,10 @@ async function hostOf(
   const { cores, rates } = await measureCpu(cpu, types, known, allowance.share(SHARES.cpu));
   noteMissing(types, rates[rates.length - 1].products, 'processor', assumptions);
   beginMemory();
-  const memory = await measureHostMemory(cpu, device.hostIsDevice ? null : backend, allowance.now);
+  // One core is left to the link and the event loop, as it is when a model runs.
+  const beside = device.hostIsDevice ? null : createCpuBackend({ threads: Math.max(1, cores - 1) });
+  const link = beside && { device: backend, cpu: beside };
+  const memory = await measureHostMemory(cpu, link, allowance.now).finally(() => beside?.dispose());
   return { cpu: name, cores, memoryBytes, ...memory, products: rates };
 }
 

@@ -32,7 +32,7 @@ export function productSizes({ backend, kind }: DeviceInfo): ProductSizes {
 
 /**
  * Rates of the types in their order, as far as the allowance goes; the first is always measured.
- * @param weights at least sizes.totalBytes of the backend's memory, with any content that is no NaN
+ * @param weights of the backend, with any content that is no NaN; sizes.totalBytes, or less than that is measured with
  */
 export async function measureProducts(
   backend: Backend,
@@ -56,10 +56,11 @@ async function measureType(
   backend: Backend,
   weights: DeviceMemory,
   type: GgmlType,
-  { totalBytes, matrixBytes, rows: allRows, readingRows }: ProductSizes,
+  { totalBytes, matrixBytes: wantedBytes, rows: allRows, readingRows }: ProductSizes,
   { now }: Allowance,
 ): Promise<ProductRate[]> {
   const rowBytes = typeBytes(type, COLS);
+  const matrixBytes = Math.min(wantedBytes, weights.bytes);
   const matrixRows = Math.floor(matrixBytes / rowBytes / 32) * 32;
   const stride = Math.ceil((matrixRows * rowBytes) / ALIGNMENT) * ALIGNMENT;
   const matrix = (index: number): BoundWeight => {
@@ -72,7 +73,10 @@ async function measureType(
   };
   const rates: ProductRate[] = [];
   for (const [count, wanted] of [
-    [Math.floor(totalBytes / stride), allRows.filter((rows) => rows <= readingRows)],
+    [
+      Math.max(1, Math.floor(Math.min(totalBytes, weights.bytes) / stride)),
+      allRows.filter((rows) => rows <= readingRows),
+    ],
     [1, allRows.filter((rows) => rows > readingRows)],
   ] as const) {
     if (wanted.length === 0) continue;
