@@ -46,12 +46,13 @@ export async function loadWeights(
   const free = () => {
     for (const memory of memories) memory.free();
   };
+  const { hostIsDevice } = backend.device;
   const reader = await openReader(
     gguf.files.map(({ path }) => path),
-    { useCache: true },
+    { useCache: true, ...(hostIsDevice && { method: 'pread' }) }, // into fresh memory there, into staging elsewhere
   );
   try {
-    const place = backend.device.hostIsDevice ? placeInHost : placeOnDevice;
+    const place = hostIsDevice ? placeInHost : placeOnDevice;
     place(backend, 'norms and biases', model.small, reader.alignment, placed);
     placeTable(backend, model.embedding, reader.alignment, placed);
     for (const unit of model.units) place(backend, unit.name, unit.tensors, reader.alignment, placed);

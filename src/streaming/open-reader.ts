@@ -14,7 +14,10 @@ const PAGE = 4096;
 const MAX_REQUEST_BYTES = 2 ** 30;
 
 export interface ReaderOptions {
-  /** Default: the faster one on this file system. */
+  /**
+   * Default: the faster one on this file system, for memory that has been used before. What has not is better filled by pread,
+   * whose threads have the kernel make its pages in parallel: a ring's thread does that alone.
+   */
   readonly method?: 'io_uring' | 'pread';
   /** Past the page cache, where the file system allows it. Default: where that is faster. */
   readonly direct?: boolean;
@@ -29,7 +32,10 @@ export interface ReaderOptions {
   readonly maxBytes?: number;
 }
 
-/** Throws NtxError('io') where a file cannot be opened, NtxError('bad-argument') for options out of range. */
+/**
+ * Throws NtxError: 'io' where a file cannot be opened, 'bad-argument' for options out of range, 'unsupported' where io_uring is
+ * asked for and not there.
+ */
 export async function openReader(paths: readonly string[], options: ReaderOptions = {}): Promise<FileReader> {
   const { addon } = loadHostAddon();
   if (addon === null) return openNodeReader(paths);
@@ -37,8 +43,11 @@ export async function openReader(paths: readonly string[], options: ReaderOption
   checkWhole('depth', depth, 1, MAX_DEPTH);
   checkWhole('maxBytes', maxBytes, PAGE, MAX_REQUEST_BYTES);
   if (maxBytes % PAGE !== 0) throw badArgument('maxBytes', `a multiple of ${PAGE}`, maxBytes);
-  const canUring = addon.ioUringInfo().unavailable === '';
-  const preferred = { ioUring: canUring, direct: true, useCache, depth, maxBytes };
+  const { unavailable } = addon.ioUringInfo();
+  if (method === 'io_uring' && unavailable !== '') {
+    throw new NtxError('unsupported', `io_uring is not there: ${unavailable}`, 'choose pread; "ntx doctor" says more');
+  }
+  const preferred = { ioUring: unavailable === '', direct: true, useCache, depth, maxBytes };
   const reader = new HostReader(addon, paths, fixed(preferred, method, direct));
   if (method !== undefined && direct !== undefined) return reader;
   const measured = await measuredMethod(addon, paths, preferred, reader);

@@ -218,6 +218,28 @@ describe('opening', () => {
     expect(Number(/Threads:\s*(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1])).toBeLessThan(100);
   });
 
+  it('gives every drive a queue of its own', async () => {
+    const shm = mkdtempSync('/dev/shm/ntx-reader-');
+    try {
+      const reader = await open([paths[0], made('other', contents[1], shm)], {
+        direct: true,
+        depth: 1,
+        maxBytes: 4096,
+      });
+      const memory = allocate(6 * MIB);
+      let first = 0;
+      const long = Array.from({ length: 20 }, () =>
+        reader.read({ file: 0, offset: 0, bytes: 5 * MIB, memory, at: 0 }).then(() => first++),
+      );
+      await reader.read({ file: 1, offset: 0, bytes: 300_001, memory, at: 5 * MIB });
+      expect(first).toBeLessThan(20); // with one queue for both, these would all have come before
+      expect(hash(memory.view(5 * MIB, 300_001))).toBe(hash(contents[1]));
+      await Promise.all(long);
+    } finally {
+      rmSync(shm, { recursive: true });
+    }
+  });
+
   it('reads a file system that is memory through the page cache', async () => {
     const shm = mkdtempSync('/dev/shm/ntx-reader-');
     try {
