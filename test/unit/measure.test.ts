@@ -31,7 +31,7 @@ function expectNear(measured: number, truth: number, within = 0.02): void {
 
 test('copies of every size, both kinds of memory, and both directions of waiting', async () => {
   const backend = new SimulatedBackend(SPEEDS);
-  const link = await measureLink(backend, new Allowance(10, backend.now));
+  const link = await measureLink(backend, backend.now);
   for (const { bytes, rate } of link.copies) expectNear(rate, bytes / (4e-6 + bytes / 20e9));
   for (const { bytes, rate } of link.writeCombined!) expectNear(rate, bytes / (4e-6 + bytes / 22e9));
   expect(link.copies.map(({ bytes }) => bytes)).toEqual([16, 18, 20, 22, 24, 26].map((bits) => 2 ** bits));
@@ -63,7 +63,7 @@ test('a device that is nearly full is measured with what is left', async () => {
   const rates = await measureProducts(backend, weights, ['Q8_0'], sizes, new Allowance(10, backend.now));
   expectNear(rates.Q8_0![0].rate, 900e9, 0.2);
   weights.free();
-  const link = await measureLink(backend, new Allowance(10, backend.now));
+  const link = await measureLink(backend, backend.now);
   expect(link.copies.at(-1)!.bytes).toBe(16 << 20);
   await expect(allocateWeights(new SimulatedBackend(SPEEDS, 'discrete-gpu', 1000), 2 ** 28)).rejects.toMatchObject({
     code: 'no-memory',

@@ -4,21 +4,22 @@ import type { Op } from '../../backend/ops.js';
 import { StepBuffer } from '../../backend/step.js';
 import type { CopyRate, LinkDescription } from '../machine.js';
 import { withRoom } from './bench-memory.js';
-import { type Allowance, type Clock, fastest } from './timing.js';
+import { type Clock, fastest } from './timing.js';
 
 const KIBIBYTE = 2 ** 10;
 const MEBIBYTE = 2 ** 20;
 /** The first is a lone request's worth, the last the largest unit of a 70B model and more. */
 const PIECES = [64 * KIBIBYTE, 256 * KIBIBYTE, MEBIBYTE, 4 * MEBIBYTE, 16 * MEBIBYTE, 64 * MEBIBYTE];
-/** Bytes of one timing, so that it takes milliseconds on the fastest links. */
+/** Bytes of one timing at most, which take milliseconds on the fastest links; and its seconds on slow ones. */
 const RUN_BYTES = 256 * MEBIBYTE;
+const RUN_SECONDS = 0.02;
 const SOFTWARE_RUN_BYTES = 16 * MEBIBYTE;
 const MOST_COPIES = 256;
 const HAND_OVERS = 64;
 const WIDTH = 256;
 
 /** The link of a backend whose host is not the device. */
-export async function measureLink(backend: Backend, allowance: Allowance): Promise<LinkDescription> {
+export async function measureLink(backend: Backend, now: Clock): Promise<LinkDescription> {
   const runBytes = backend.device.kind === 'software-gpu' ? SOFTWARE_RUN_BYTES : RUN_BYTES;
   const largest = Math.min(runBytes, PIECES[PIECES.length - 1]);
   const target = await withRoom(largest, (size) => backend.allocateDevice(size, 'copies to measure'));
@@ -29,11 +30,11 @@ export async function measureLink(backend: Backend, allowance: Allowance): Promi
       backend.allocateHost(bytes, 'copies to measure'),
       target,
       runBytes,
-      allowance,
+      now,
     );
     const combined = backend.allocateWriteCombined?.(bytes, 'copies to measure') ?? null;
-    const writeCombined = combined && (await measureCopies(backend, combined, target, runBytes, allowance));
-    return { copies, writeCombined, ...(await measureHandOver(backend, allowance.now)) };
+    const writeCombined = combined && (await measureCopies(backend, combined, target, runBytes, now));
+    return { copies, writeCombined, ...(await measureHandOver(backend, now)) };
   } finally {
     target.free();
   }
@@ -45,15 +46,17 @@ async function measureCopies(
   source: HostMemory,
   target: DeviceMemory,
   runBytes: number,
-  { now }: Allowance,
+  now: Clock,
 ): Promise<CopyRate[]> {
   try {
     const rates: CopyRate[] = [];
+    let most = runBytes;
     for (const piece of PIECES.filter((piece) => piece <= source.bytes)) {
       const copies = new Copies(backend, source, target, piece);
-      const count = Math.min(MOST_COPIES, Math.ceil(runBytes / piece));
-      const seconds = await fastest(() => copies.run(count), now);
-      rates.push({ bytes: piece, rate: (count * piece) / seconds });
+      const count = Math.min(MOST_COPIES, Math.ceil(most / piece));
+      const rate = (count * piece) / (await fastest(() => copies.run(count), now));
+      rates.push({ bytes: piece, rate });
+      most = Math.min(runBytes, rate * RUN_SECONDS);
     }
     return rates;
   } finally {

@@ -21,7 +21,7 @@ const SECONDS = 10;
 const SPENT = 0.8;
 
 /** What the probes of one kind may take of the time that is left when they begin. */
-const SHARES = { device: 0.4, link: 0.3, cpu: 0.5, disks: 0.8 } as const;
+const SHARES = { device: 0.4, cpu: 0.5, disks: 0.8 } as const;
 
 export interface MeasureOptions {
   readonly backend: Backend;
@@ -55,7 +55,7 @@ export async function measureMachine(options: MeasureOptions): Promise<Machine> 
   let link: Machine['link'] = null;
   if (!hostIsDevice) {
     begin('link');
-    link = await measureLink(backend, allowance.share(SHARES.link));
+    link = await measureLink(backend, now);
   }
   const cpu = openCpu(assumptions);
   try {
@@ -110,7 +110,7 @@ async function deviceOf(
       kind: backend.device.kind,
       memoryBytes: backend.memory?.().total ?? (memoryBytes > 0 ? memoryBytes : null),
       hostIsDevice,
-      // A fact of the backends' queues: DESIGN of the WebGPU backend has one.
+      // WebGPU has one queue; the others copy nothing.
       copiesOverlapKernels: kind === 'cuda',
       readRate,
       ...launch,
