@@ -39,7 +39,8 @@ export function shapeModel(name: string, type: string, layers?: number): ShapeMo
     tensors: new Map(infos),
   };
   const factors = gguf.tensors.get(ROPE_FACTORS);
-  return { gguf, model: buildModel(gguf, factors ? new Float32Array(factors.shape[0]).fill(1) : null) };
+  const model = buildModel(gguf, factors ? new Float32Array(factors.shape[0]).fill(1) : null);
+  return { gguf, model: { ...model, config: { ...model.config, name: `${name} ${types}` } } };
 }
 
 function unknown(what: string, name: string, known: readonly string[]): NtxError {
