@@ -32,11 +32,13 @@ const open = async () => new FaultyReader(await openNodeReader(paths), paths);
 /** A backend with memory that only copies reach. */
 class DeviceBackend {
   readonly stagings = new Set<HostMemory>();
+  stagingBytes = 0;
 
   allocateHost(bytes: number, label: string): HostMemory {
     const memory = backend.allocateHost(bytes, label);
     const staging = { bytes, label, view: memory.view.bind(memory), free: () => this.stagings.delete(staging) };
     this.stagings.add(staging);
+    this.stagingBytes += bytes;
     return staging;
   }
   copy(from: HostRange, to: DeviceRange): Fence {
@@ -160,6 +162,9 @@ describe('reading weights', () => {
       expect(expected.equals(memory.view(0, expected.length))).toBe(true);
     }
     expect(device.stagings.size).toBe(0);
+    // Whatever the model's size.
+    expect(device.stagingBytes).toBeLessThan(65 * MIB);
+    expect(device.stagingBytes).toBeGreaterThan(0);
     await reader.close();
   });
 });
