@@ -184,12 +184,20 @@ describe.each(WAYS)('%s', (_, options) => {
     expect(late).toMatchObject({ name: 'NtxError', code: 'cancelled' });
   });
 
-  it('reads into memory that was attached', async () => {
+  it('reads into memory that is attached, between reads or while some are in flight', async () => {
     const reader = await open(paths, options);
-    const memory = allocate(4 * MIB);
-    reader.attach([{ memory, offset: 0, bytes: memory.bytes }]);
-    await reader.read({ file: 0, offset: 4096, bytes: 4 * MIB, memory, at: 0 });
-    expect(hash(memory.view(0, 4 * MIB))).toBe(hash(contents[0].subarray(4096, 4096 + 4 * MIB)));
+    const ranges = Array.from({ length: 3 }, () => ({ memory: allocate(4 * MIB), offset: 0, bytes: 4 * MIB }));
+    const reads: Promise<void>[] = [];
+    for (const range of ranges) {
+      reader.attach([range]);
+      for (const { memory } of ranges) {
+        reads.push(reader.read({ file: 0, offset: 4096, bytes: 4 * MIB, memory, at: 0 }));
+      }
+    }
+    await Promise.all(reads);
+    for (const { memory } of ranges) {
+      expect(hash(memory.view(0, 4 * MIB))).toBe(hash(contents[0].subarray(4096, 4096 + 4 * MIB)));
+    }
   });
 });
 

@@ -61,6 +61,7 @@ class Ring::Implementation {
   void listen();
   void complete(Slot& slot, int result);
   void pin();
+  bool register_buffers();
   int buffer_of(const Piece& piece) const;
 
   PieceSource& source_;
@@ -121,15 +122,20 @@ void Ring::Implementation::attach(const std::vector<iovec>& memory) {
 /// With nothing in flight: the kernel takes the whole table at once.
 void Ring::Implementation::pin() {
   pins_wanted_ = false;
-  if (!buffers_.empty()) io_uring_unregister_buffers(&ring_);
-  {
-    std::lock_guard lock(mutex_);
-    buffers_ = wanted_;
-  }
-  // Refused where the limit of locked memory or the kind of memory forbids it: reads name addresses then, as others do.
-  const int error = io_uring_register_buffers(&ring_, buffers_.data(), static_cast<unsigned>(buffers_.size()));
-  if (error != 0) buffers_.clear();
-  pinned_ = error == 0;
+  const std::vector<iovec> before = buffers_;
+  if (!before.empty()) io_uring_unregister_buffers(&ring_);
+  std::lock_guard lock(mutex_);
+  buffers_ = wanted_;
+  if (register_buffers()) return;
+  // The limit of locked memory or the kind of memory forbids it: reads into what is new name addresses, as they always may.
+  wanted_ = buffers_ = before;
+  if (!before.empty() && !register_buffers()) buffers_.clear();
+}
+
+bool Ring::Implementation::register_buffers() {
+  const bool done = io_uring_register_buffers(&ring_, buffers_.data(), static_cast<unsigned>(buffers_.size())) == 0;
+  pinned_ = done;
+  return done;
 }
 
 int Ring::Implementation::buffer_of(const Piece& piece) const {
