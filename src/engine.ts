@@ -1,4 +1,4 @@
-import type { Backend, DeviceRange, PassSizes } from './backend/backend.js';
+import type { Backend, DeviceInfo, DeviceRange, PassSizes } from './backend/backend.js';
 import { createBackend } from './backend/index.js';
 import { NtxError } from './errors.js';
 import { Forward } from './forward.js';
@@ -10,7 +10,8 @@ import { allocateBuffers } from './streaming/buffers.js';
 import { type LoadOptions, loadWeights } from './streaming/load.js';
 
 const DEFAULT_CONTEXT = 4096;
-const DEFAULT_MAX_ROWS = 256;
+/** Rows of a prompt's pass: a GPU needs more of them to be busy, and a CPU's memory is better used for weights. */
+const DEFAULT_MAX_ROWS = { cpu: 256, gpu: 512 };
 const DEFAULT_MAX_OUTPUTS = 8;
 
 /**
@@ -19,9 +20,9 @@ const DEFAULT_MAX_OUTPUTS = 8;
  */
 export async function loadModel(path: string = EMBEDDED_MODEL, options: LoadModelOptions = {}): Promise<LanguageModel> {
   const opened = await openModel(path);
-  const sizes = passSizes(opened.model.config, options);
   const backend = await createBackend(options);
   try {
+    const sizes = passSizes(opened.model.config, backend.device, options);
     const { forward, memory } = await createForward(opened, backend, sizes, options);
     return new LanguageModel(opened, backend, forward, memory);
   } catch (error) {
@@ -30,7 +31,7 @@ export async function loadModel(path: string = EMBEDDED_MODEL, options: LoadMode
   }
 }
 
-function passSizes(config: ModelConfig, options: LoadModelOptions): PassSizes {
+function passSizes(config: ModelConfig, { kind }: DeviceInfo, options: LoadModelOptions): PassSizes {
   const whole = (name: 'context' | 'maxRows' | 'maxOutputs', fallback: number) => {
     const value = options[name] ?? fallback;
     if (!Number.isInteger(value) || value < 1 || value > 2 ** 24) {
@@ -43,7 +44,7 @@ function passSizes(config: ModelConfig, options: LoadModelOptions): PassSizes {
     return value;
   };
   const context = whole('context', Math.min(config.trainedContext, DEFAULT_CONTEXT));
-  const maxRows = Math.min(whole('maxRows', DEFAULT_MAX_ROWS), context);
+  const maxRows = Math.min(whole('maxRows', kind === 'cpu' ? DEFAULT_MAX_ROWS.cpu : DEFAULT_MAX_ROWS.gpu), context);
   return { context, slots: 1, maxRows, maxOutputs: whole('maxOutputs', DEFAULT_MAX_OUTPUTS) };
 }
 

@@ -6,7 +6,7 @@ import type { LoadOptions } from './streaming/load.js';
 export interface LoadModelOptions extends BackendOptions, LoadOptions {
   /** Positions of the KV cache. Default: what the model was trained for, at most 4096. */
   readonly context?: number | undefined;
-  /** Rows of one pass of a prompt. Default 256. */
+  /** Rows of one pass of a prompt. Default 512 on a GPU, else 256. */
   readonly maxRows?: number | undefined;
   /** Outputs of one pass. Default 8. */
   readonly maxOutputs?: number | undefined;

@@ -82,7 +82,7 @@ class Bench {
   /** Bytes of a product's weights; `offset` moves on in the arena, which begins again when it is full. */
   Product product(const Shape& shape, uint32_t rows, size_t& offset) {
     Product p{input_, shape.norm ? norm_ : nullptr, 1e-5f, shape.cols, shape.kind,
-              static_cast<uint32_t>(shape.parts.size()), {}, rows, scratch_};
+              static_cast<uint32_t>(shape.parts.size()), {}, false, rows, scratch_};
     size_t bytes = 0;
     for (uint32_t part : shape.parts) bytes += matrix_bytes(part, shape.cols);
     if (offset + bytes > kArenaBytes) offset = 0;

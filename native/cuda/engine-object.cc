@@ -105,6 +105,7 @@ std::shared_ptr<Engine> EngineObject::of(const Napi::Value& value) {
 }
 
 void EngineObject::report(Napi::Env env, Napi::Function callback) {
+  if (engine_) engine_->settle();
   reporting_ = false;  // before reading: whatever completes later reports again
   if (!engine_) return;
   if (!engine_->is_watching()) progress_.Unref(env);

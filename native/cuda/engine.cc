@@ -16,6 +16,11 @@ constexpr size_t kReadBuffers = 4;
 /// A decode step is over within this: until then the watcher asks without a break, afterwards it sleeps in between.
 constexpr auto kEagerWatch = std::chrono::milliseconds(20);
 constexpr auto kNap = std::chrono::microseconds(50);
+/// Waking a thread that has slept through a pass takes tens of microseconds, more on a virtual machine, in which the device has
+/// nothing to do. So it is woken ahead of the expected end of a pass, and waits for that itself.
+constexpr auto kWakeAhead = std::chrono::microseconds(150);
+constexpr auto kSettle = std::chrono::microseconds(300);
+constexpr auto kShortestExpected = std::chrono::microseconds(500);
 
 ReadBuffer make_read_buffer(size_t bytes) {
   const size_t capacity = std::max(kSmallestRead, std::bit_ceil(bytes));
@@ -36,6 +41,7 @@ Engine::Engine(int device, Progress on_progress) : device_(device), on_progress_
       NTX_CUDA(cudaStreamCreateWithFlags(&stream.handle, cudaStreamNonBlocking));
       for (cudaEvent_t& event : stream.events) NTX_CUDA(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
     }
+    ahead_.start();
     for (size_t i = 0; i < kReadBuffers; ++i) reads_.push_back(make_read_buffer(kSmallestRead));
   } catch (...) {
     close();
@@ -57,6 +63,8 @@ void Engine::stop() {
   }
   wake_.notify_all();
   if (watcher_.joinable()) watcher_.join();
+  const auto own_order = order();
+  ahead_.abandon();
 }
 
 // Failures change nothing any more.
@@ -78,6 +86,7 @@ void Engine::enter() const {
 }
 
 uint64_t Engine::mark(StreamName name) {
+  const auto own_order = order();
   Stream& own = stream(name);
   const uint64_t ticket = own.marked + 1;
   NTX_CUDA(cudaEventRecord(own.events[ticket % kEvents], own.handle));
@@ -87,21 +96,29 @@ uint64_t Engine::mark(StreamName name) {
 void Engine::await(StreamName name, uint64_t other_ticket) {
   const StreamName other = name == StreamName::compute ? StreamName::copies : StreamName::compute;
   if (other_ticket <= completed(other)) return;
+  const auto own_order = order();
+  if (name == StreamName::compute) ahead_.abandon();
   NTX_CUDA(cudaStreamWaitEvent(stream(name).handle, stream(other).events[other_ticket % kEvents], 0));
 }
 
 void Engine::block(StreamName name, uint64_t ticket) {
   if (ticket <= completed(name)) return;
+  const auto own_order = order();
+  ahead_.abandon();
   NTX_CUDA(cudaEventSynchronize(stream(name).events[ticket % kEvents]));
 }
 
 void Engine::drain() noexcept {
+  const auto own_order = order();
   cudaSetDevice(device_);
+  ahead_.abandon();
   for (Stream& stream : streams_) cudaStreamSynchronize(stream.handle);
   cudaGetLastError();
 }
 
 uint64_t Engine::copy(StreamName name, const void* from, void* to, size_t bytes) {
+  const auto own_order = order();
+  if (name == StreamName::compute) ahead_.abandon();
   if (bytes > 0) NTX_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream(name).handle));
   return mark(name);
 }
@@ -112,6 +129,8 @@ void Engine::upload(const void* from, void* to, size_t bytes) {
 }
 
 Engine::Read Engine::read(const void* from, size_t bytes) {
+  const auto own_order = order();
+  ahead_.make_way();
   const uint32_t index = idle_read_buffer(bytes);
   ReadBuffer& buffer = reads_[index];
   if (is_small_copy(from, buffer.data, bytes)) {
@@ -121,7 +140,9 @@ Engine::Read Engine::read(const void* from, size_t bytes) {
   }
   buffer.bytes = bytes;
   buffer.busy = true;
-  return {mark(StreamName::compute), index};
+  const uint64_t ticket = mark(StreamName::compute);
+  ahead_.plan(stream(StreamName::compute).events[ticket % kEvents]);
+  return {ticket, index};
 }
 
 uint32_t Engine::idle_read_buffer(size_t bytes) {
@@ -149,6 +170,8 @@ void Engine::release_read(uint32_t index) {
 }
 
 void Engine::clear(void* memory, size_t bytes) {
+  const auto own_order = order();
+  ahead_.abandon();
   NTX_CUDA(cudaMemsetAsync(memory, 0, bytes, compute()));
   await(StreamName::copies, mark(StreamName::compute));
 }
@@ -157,6 +180,10 @@ void Engine::watch(StreamName name, uint64_t ticket) {
   {
     std::lock_guard lock(mutex_);
     stream(name).watched.push_back(ticket);
+    if (name == StreamName::compute) {
+      watched_at_ = std::chrono::steady_clock::now();
+      announced_ = false;
+    }
   }
   wake_.notify_one();
 }
@@ -187,7 +214,8 @@ void Engine::serve() {
   cudaSetDevice(device_);
   std::unique_lock lock(mutex_);
   const auto has_work = [&] {
-    return std::any_of(streams_.begin(), streams_.end(), [](const Stream& stream) { return !stream.watched.empty(); });
+    return ahead_.is_busy() ||
+           std::any_of(streams_.begin(), streams_.end(), [](const Stream& stream) { return !stream.watched.empty(); });
   };
   auto since = std::chrono::steady_clock::now();
   for (;;) {
@@ -200,9 +228,11 @@ void Engine::serve() {
     for (Stream& stream : streams_) {
       if (!stream.watched.empty()) progressed |= poll(stream);
     }
+    const bool near = !progressed && comes_near();
     lock.unlock();
+    if (progressed || near) on_progress_();
+    if (ahead_.is_busy()) tend_ahead();
     if (progressed) {
-      on_progress_();
       since = std::chrono::steady_clock::now();
     } else if (std::chrono::steady_clock::now() - since > kEagerWatch) {
       std::this_thread::sleep_for(kNap);
@@ -211,6 +241,31 @@ void Engine::serve() {
     }
     lock.lock();
   }
+}
+
+/// Unless JavaScript's thread is enqueuing: then the next time.
+void Engine::tend_ahead() {
+  const std::unique_lock own_order(order_, std::try_to_lock);
+  if (!own_order) return;
+  try {
+    ahead_.tend(compute());
+  } catch (const std::exception& error) {
+    ahead_.abandon();
+    fail(error.what());
+  }
+}
+
+/// Under the lock. True once for what JavaScript waits for, shortly before it should complete.
+bool Engine::comes_near() {
+  if (announced_ || last_wait_ < kShortestExpected) return false;
+  if (std::chrono::steady_clock::now() < watched_at_ + last_wait_ - kWakeAhead) return false;
+  is_near_.store(true, std::memory_order_release);
+  return announced_ = true;
+}
+
+void Engine::settle() const {
+  const auto until = std::chrono::steady_clock::now() + kSettle;
+  while (is_near_.load(std::memory_order_acquire) && std::chrono::steady_clock::now() < until) std::this_thread::yield();
 }
 
 /// Under the lock. True when a watched ticket has completed, or the device has failed.
@@ -222,6 +277,11 @@ bool Engine::poll(Stream& stream) {
   if (status == cudaSuccess) {
     std::erase_if(stream.watched, [&](uint64_t watched) { return watched <= ticket; });
     if (ticket > stream.completed) stream.completed.store(ticket, std::memory_order_release);
+    if (&stream == &streams_[static_cast<size_t>(StreamName::compute)]) {
+      last_wait_ = std::chrono::steady_clock::now() - watched_at_;
+      announced_ = true;
+      is_near_.store(false, std::memory_order_release);
+    }
     return true;
   }
   cudaGetLastError();

@@ -1,11 +1,12 @@
-// One device with its two streams. Everything is enqueued from one thread, JavaScript's; a second thread only watches events,
-// so that nobody has to block for the device.
+// One device with its two streams. Everything is enqueued from one thread, JavaScript's, but for the pass ahead; a second thread
+// watches events, so that nobody has to block for the device, and enqueues that.
 #pragma once
 
 #include <cuda_runtime.h>
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -15,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "ahead.h"
 #include "cuda-error.h"
 #include "kernels/product.h"
 
@@ -48,6 +50,11 @@ class Engine {
   /// Makes the device that of the calling thread. Throws CudaError when the device has failed.
   void enter() const;
 
+  /// Held by whoever enqueues more than one thing that belong together.
+  std::unique_lock<std::recursive_mutex> order() { return std::unique_lock(order_); }
+  /// To be used under order().
+  Ahead& ahead() { return ahead_; }
+
   /// To be called behind what was enqueued: its ticket.
   uint64_t mark(StreamName name);
   /// What is enqueued later on `name` waits on the device for a ticket of the other stream; 0: for nothing.
@@ -72,6 +79,8 @@ class Engine {
   void watch(StreamName name, uint64_t ticket);
   uint64_t completed(StreamName name) const { return stream(name).completed.load(std::memory_order_acquire); }
   bool is_watching();
+  /// Called on JavaScript's thread at on_progress: waits for a ticket that is nearly there, at most for 0.3 ms.
+  void settle() const;
   /// What the device failed with, if it has: nothing that it holds can be trusted any more.
   std::optional<std::string> failure() const;
   /// Keeps the first failure.
@@ -91,9 +100,13 @@ class Engine {
   const Stream& stream(StreamName name) const { return streams_[static_cast<size_t>(name)]; }
   uint32_t idle_read_buffer(size_t bytes);
   void serve();
+  void tend_ahead();
   bool poll(Stream& stream);
+  bool comes_near();
   void close() noexcept;
 
+  std::recursive_mutex order_;  // taken before mutex_
+  Ahead ahead_;
   const int device_;
   DeviceTraits traits_{};
   std::array<Stream, kStreams> streams_;
@@ -104,6 +117,11 @@ class Engine {
   std::optional<std::string> failure_;  // guarded by mutex_
   std::atomic<bool> failed_{false};
   bool stopping_ = false;  // guarded by mutex_
+  /// When the last ticket of the compute stream was asked for, and how long the one before took from then on. Guarded by mutex_.
+  std::chrono::steady_clock::time_point watched_at_{};
+  std::chrono::steady_clock::duration last_wait_{};
+  bool announced_ = true;
+  std::atomic<bool> is_near_{false};
   std::thread watcher_;
 };
 

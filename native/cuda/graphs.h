@@ -27,6 +27,8 @@ class Graphs {
 
   /// Runs a pass: the first of its shape through `launch_all`, later ones as a graph that is captured from it.
   void run(const PassShape& shape, cudaStream_t stream, const std::function<void()>& launch_all);
+  /// Runs a pass whose graph there is; false without.
+  bool run_again(const PassShape& shape, cudaStream_t stream);
 
  private:
   struct Entry {

@@ -1,6 +1,7 @@
 #include "op-list.h"
 
 #include <algorithm>
+#include <ranges>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -9,10 +10,10 @@ namespace ntx::cuda {
 
 namespace {
 
-/// Passes of one list that may be on their way at once.
-constexpr size_t kStages = 16;
 constexpr uint32_t kMaxRows = 65535;  // CUDA's limit of grid dimensions other than the first
 constexpr size_t kAlignment = 256;
+/// Passes of more rows are prompts, which are not followed by their like.
+constexpr size_t kRepeatedRows = 64;
 
 size_t round_up(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
@@ -21,6 +22,8 @@ template <class... Functions>
 struct Visit : Functions... {
   using Functions::operator()...;
 };
+
+PassShape shape_of(const StepParts& step) { return {step.header.rows, step.header.outputs, plan_attention(step)}; }
 
 ProductPart part_of(const Matrix& weight, const float* bias, float* out) {
   return {static_cast<int>(weight.type), weight.data, bias, out, static_cast<uint32_t>(weight.rows)};
@@ -113,7 +116,9 @@ OpList::~OpList() {
 
 void OpList::add_launches(const std::vector<RecordedOp>& ops, std::span<const uint32_t> fused) {
   for (uint32_t i = 0; i < ops.size(); ++i) {
+    const bool behind_attention = !launches_.empty() && std::holds_alternative<Attend>(launches_.back().kernel);
     launches_.push_back(launch_of(i, ops[i]));
+    if (auto* product = std::get_if<Product>(&launches_.back().kernel)) product->behind_attention = behind_attention;
     if (i == 0 || std::find(fused.begin(), fused.end(), i - 1) == fused.end()) continue;
     Launch& before = launches_[launches_.size() - 2];
     if (const auto* norm = std::get_if<RmsNorm>(&before.kernel)) {
@@ -173,25 +178,29 @@ void OpList::allocate() {
   }
   const size_t step = size_t{limits_.outputs} * sizeof(StepOutput) + size_t{limits_.rows} * sizeof(StepRow);
   step_ = std::make_unique<Block>(engine_, step, Block::Kind::device);
-  staging_ = std::make_unique<Block>(engine_, kStages * round_up(step), Block::Kind::pinned);
-  staged_.assign(kStages, 0);
+  staging_ = std::make_unique<Block>(engine_, (kStages + kNextStages) * round_up(step), Block::Kind::pinned);
+  staged_.assign(kStages + kNextStages, 0);
 }
 
 bool OpList::memory_released() const {
   return std::any_of(memories_.begin(), memories_.end(), [](const auto& memory) { return memory->released(); });
 }
 
-StepParts OpList::upload(std::span<const uint32_t> words) {
-  const StepParts step = check_step(words, limits_);
-  const size_t stage = (current_stage_ + 1) % kStages;
-  engine_->block(StreamName::compute, staged_[stage]);
-  const size_t rows_at = size_t{limits_.outputs} * sizeof(StepOutput);
-  uint8_t* staged = staging_->data() + stage * (staging_->bytes() / kStages);
-  std::memcpy(staged, step.outputs.data(), step.outputs.size_bytes());
-  std::memcpy(staged + rows_at, step.rows.data(), step.rows.size_bytes());
-  engine_->upload(staged, step_->data(), rows_at + step.rows.size_bytes());
-  current_stage_ = stage;
-  return step;
+void OpList::upload(const StepParts& step) {
+  const size_t next = (current_stage_ + 1) % kStages;
+  engine_->block(StreamName::compute, staged_[next]);
+  stage(step, next);
+  engine_->upload(stage_of(next), step_->data(), step_bytes(step));
+  current_stage_ = next;
+}
+
+void OpList::stage(const StepParts& step, size_t stage) const {
+  std::memcpy(stage_of(stage), step.outputs.data(), step.outputs.size_bytes());
+  std::memcpy(stage_of(stage) + size_t{limits_.outputs} * sizeof(StepOutput), step.rows.data(), step.rows.size_bytes());
+}
+
+size_t OpList::step_bytes(const StepParts& step) const {
+  return size_t{limits_.outputs} * sizeof(StepOutput) + step.rows.size_bytes();
 }
 
 Pass OpList::pass_of(const StepParts& step) const {
@@ -221,11 +230,59 @@ void OpList::launch(const Launch& launch, const Pass& pass) const {
              launch.kernel);
 }
 
+std::optional<uint64_t> OpList::run_ahead(const StepParts& step) {
+  const auto next = std::exchange(next_, std::nullopt);
+  if (!next || next->shape != shape_of(step) || !engine_->ahead().take(this)) return std::nullopt;
+  stage(step, next->stage);
+  engine_->ahead().open();
+  return next->ticket;
+}
+
+void OpList::enqueue_next() {
+  next_.reset();
+  next_stage_ = kStages + (next_stage_ + 1) % kNextStages;
+  const size_t stage = next_stage_;
+  if (staged_[stage] > engine_->completed(StreamName::compute)) return;
+  next_rows_ = last_rows_;
+  for (StepRow& row : next_rows_) ++row.position;
+  const PassShape shape = shape_of({last_header_, next_rows_, last_outputs_});
+  const StepParts last{last_header_, last_rows_, last_outputs_};
+  this->stage(last, stage);
+  engine_->upload(stage_of(stage), step_->data(), step_bytes(last));
+  if (!segments_.front().graphs.run_again(shape, engine_->compute())) return;
+  next_ = {shape, stage, staged_[stage] = engine_->mark(StreamName::compute)};
+}
+
+void OpList::propose_next(const StepParts& step) {
+  const auto follows = [](const StepRow& row, const StepRow& before) {
+    return row.slot == before.slot && row.position == before.position + 1;
+  };
+  const auto same = [](const StepOutput& output, const StepOutput& before) { return output.row == before.row; };
+  const bool goes_on = segments_.size() == 1 && std::ranges::equal(step.rows, last_rows_, follows) &&
+                       std::ranges::equal(step.outputs, last_outputs_, same);
+  engine_->ahead().propose(goes_on ? this : nullptr);
+  const bool repeatable = step.rows.size() <= kRepeatedRows;
+  last_header_ = step.header;
+  last_rows_.assign(step.rows.begin(), repeatable ? step.rows.end() : step.rows.begin());
+  last_outputs_.assign(step.outputs.begin(), step.outputs.end());
+}
+
 uint64_t OpList::run(std::span<const uint32_t> words, size_t segment) {
+  const auto order = engine_->order();
   Segment& part = segments_.at(segment);
-  const Pass pass = pass_of(segment == 0 ? upload(words) : check_step(words, limits_));
+  const StepParts step = check_step(words, limits_);
+  if (segment == 0) {
+    const std::optional<uint64_t> ticket = run_ahead(step);
+    if (!ticket) {
+      engine_->ahead().abandon();
+      upload(step);
+    }
+    propose_next(step);
+    if (ticket) return *ticket;
+  }
+  const Pass pass = pass_of(step);
   if (pass.rows > 0 && part.first < part.end) {
-    part.graphs.run({pass.rows, pass.outputs, pass.attention}, pass.stream, [&] {
+    part.graphs.run(shape_of(step), pass.stream, [&] {
       for (size_t i = part.first; i < part.end; ++i) launch(launches_[i], pass);
     });
   }
@@ -233,7 +290,11 @@ uint64_t OpList::run(std::span<const uint32_t> words, size_t segment) {
 }
 
 uint64_t OpList::profile(std::span<const uint32_t> words) {
-  const Pass pass = pass_of(upload(words));
+  const auto order = engine_->order();
+  engine_->ahead().abandon();
+  const StepParts step = check_step(words, limits_);
+  upload(step);
+  const Pass pass = pass_of(step);
   while (events_.size() <= launches_.size()) {
     cudaEvent_t event = nullptr;
     NTX_CUDA(cudaEventCreate(&event));

@@ -36,7 +36,7 @@ struct Timing {
   float seconds;
 };
 
-class OpList {
+class OpList final : public Repeatable {
  public:
   using Memories = std::vector<std::shared_ptr<Block>>;
 
@@ -63,6 +63,10 @@ class OpList {
   std::vector<Timing> timings();
 
  private:
+  /// Passes of one list that may be on their way at once.
+  static constexpr size_t kStages = 16;
+  /// Places in the ring behind those, for passes that are enqueued ahead.
+  static constexpr size_t kNextStages = 2;
   /// Launches [first, end) with the graphs of them.
   struct Segment {
     size_t first = 0, end = 0;
@@ -74,7 +78,16 @@ class OpList {
   void allocate();
   uint32_t most_rows(const Launch& launch) const;
   /// The step on its way to the device.
-  StepParts upload(std::span<const uint32_t> words);
+  void upload(const StepParts& step);
+  /// Where the bytes of a step lie before they are uploaded.
+  uint8_t* stage_of(size_t stage) const { return staging_->data() + stage * (staging_->bytes() / (kStages + kNextStages)); }
+  void stage(const StepParts& step, size_t stage) const;
+  size_t step_bytes(const StepParts& step) const;
+  /// The ticket of the pass, if it has been enqueued ahead: its step is on its way then.
+  std::optional<uint64_t> run_ahead(const StepParts& step);
+  void enqueue_next() override;
+  /// Remembers the step; proposes to enqueue the next pass if it goes on from the one before.
+  void propose_next(const StepParts& step);
   Pass pass_of(const StepParts& step) const;
   /// Whether anything is launched for it in this pass.
   bool is_wanted(const Launch& launch, const Pass& pass) const;
@@ -88,7 +101,18 @@ class OpList {
   /// StepOutputs, then StepRows, on the device; and a ring of them on the host, from which passes are uploaded.
   std::unique_ptr<Block> step_, staging_;
   std::vector<uint64_t> staged_;  // tickets of the last pass of each place in the ring
-  size_t current_stage_ = 0;
+  size_t current_stage_ = 0, next_stage_ = kStages;
+  /// The pass that is enqueued ahead: what its step has to be like, and where it has to be put.
+  struct Next {
+    PassShape shape;
+    size_t stage;
+    uint64_t ticket;
+  };
+  std::optional<Next> next_;
+  /// Of the last pass, where it had few rows.
+  StepHeader last_header_{};
+  std::vector<StepRow> last_rows_, next_rows_;
+  std::vector<StepOutput> last_outputs_;
   std::vector<Segment> segments_;
   std::optional<Hold> hold_;         // of profiled passes
   std::vector<bool> profiled_;       // launches of the profiled pass

@@ -209,13 +209,15 @@ __device__ void put_sums(const Split& p, const Share& share, const Shared<kDim>&
   }
 }
 
+// Registers for two blocks: more would keep it from starting beside a product's block, and the products behind it as well.
 template <uint32_t kDim, bool kRotate>
-__global__ void __launch_bounds__(kThreads) attend_rows(const __grid_constant__ Split p) {
+__global__ void __launch_bounds__(kThreads, 2) attend_rows(const __grid_constant__ Split p) {
   extern __shared__ __align__(16) uint8_t dynamic[];
   auto& s = *reinterpret_cast<Shared<kDim>*>(dynamic);
   const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  wait_for_previous();
   let_next_begin();
+  fetch_ahead<kThreads, kRotate>(p);
+  wait_for_previous();
   const StepRow row = p.a.rows[blockIdx.z];
   const Share share = share_of(p, row);
   if (share.part >= share.parts) return;

@@ -48,6 +48,26 @@ __device__ inline Share share_of(const Split& p, const StepRow& row) {
           (static_cast<uint64_t>(row.slot) * a.kv_heads + kv_head) * a.context * a.head_dim};
 }
 
+/// Fetches what a thread block will read of the caches and of the rope table into L2, before the kernel in front has ended: their
+/// latency would be a token's. The row may be the last pass's still, whose bytes are nearly the same.
+template <uint32_t kThreads, bool kRotate>
+__device__ void fetch_ahead(const Split& p) {
+  constexpr uint32_t kLine = 128;
+  const auto fetch = [](const void* from, uint64_t bytes) {
+    for (uint64_t at = threadIdx.x * kLine; at < bytes; at += kThreads * kLine) {
+      asm volatile("prefetch.global.L2 [%0];" ::"l"(static_cast<const uint8_t*>(from) + at));
+    }
+  };
+  const StepRow row = p.a.rows[blockIdx.z];
+  const Share share = share_of(p, row);
+  if (share.part >= share.parts) return;
+  const uint64_t bytes = uint64_t{share.end - share.begin} * p.a.head_dim * sizeof(__half);
+  const uint64_t first = share.cache + uint64_t{share.begin} * p.a.head_dim;
+  fetch(p.a.k + first, bytes);
+  fetch(p.a.v + first, bytes);
+  if (kRotate) fetch(p.rope.table + uint64_t{row.position} * p.rope.rope_dim, p.rope.rope_dim * sizeof(float));
+}
+
 /// The queries into shared memory, scaled; with kRotate normed and rotated, and the part that reads the row's own position
 /// writes its key and value first. Head h is at to + h * stride; heads that the block does not have are zero.
 template <uint32_t kThreads, bool kRotate>

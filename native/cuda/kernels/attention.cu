@@ -106,8 +106,9 @@ __global__ void __launch_bounds__(kThreads) attend_wide(const __grid_constant__ 
   extern __shared__ __align__(16) float dynamic[];  // q [kMaxHeads][dim]; later sums [kMaxHeads][group][dim]
   __shared__ Shared s;
   const uint32_t dim = p.a.head_dim;
-  wait_for_previous();
   let_next_begin();
+  fetch_ahead<kThreads, kRotate>(p);
+  wait_for_previous();
   const StepRow row = p.a.rows[blockIdx.z];
   const Share share = share_of(p, row);
   if (share.part >= share.parts) return;

@@ -30,6 +30,7 @@ struct ProductGroup {
   float norm_eps;
   uint32_t cols, rows;
   ProductKind kind;
+  bool behind_attention;
   uint32_t part_count;
   ProductPart parts[3];
   RoundedColumns columns;

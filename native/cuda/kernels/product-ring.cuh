@@ -29,6 +29,13 @@ __device__ inline void copy_16_async(void* to, const void* from) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(to)), "l"(from) : "memory");
 }
 
+/** A cache policy: what comes so leaves L2 first. A pass reads a weight once; activations and the KV cache stay. */
+__device__ inline uint64_t read_once() {
+  uint64_t policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
+
 /** How far `bytes` is above a multiple of 16. */
 __device__ inline uint32_t offset_16(const uint8_t* bytes) {
   return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(bytes)) & 15;
@@ -82,9 +89,9 @@ class WeightRing {
       if (lane == 0) {
         asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(size) : "memory");
         asm volatile(
-            "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+            "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;" ::"r"(
                 shared_address(to)),
-            "l"(from), "r"(size), "r"(barrier)
+            "l"(from), "r"(size), "r"(barrier), "l"(read_once())
             : "memory");
       }
     } else {

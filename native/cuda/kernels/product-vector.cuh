@@ -28,6 +28,9 @@ inline uint32_t vector_warps(const DeviceTraits& device) { return device.major =
  * there is never room for two blocks of one kernel, no multiprocessor gets more work than another. (Blocks of less
  * shared memory or started later did land two on one multiprocessor and none on the next: a fifth slower, says
  * bench/cuda/LOG.md.)
+ *
+ * Behind attention that does not hold by itself: attention has a few blocks, and while they run there is room for two
+ * blocks of this kernel elsewhere. There a block gets more than half of the memory, and all others leave it that room.
  */
 constexpr uint32_t kVectorResident = 2;
 
@@ -360,8 +363,8 @@ bool launch_vector(const ProductGroup& group, const DeviceTraits& device, cudaSt
   const size_t input = VectorInput::bytes(group.cols / 32);
   const uint32_t warps = vector_warps(device);
   const size_t stage = warps * (Ring::kStageBytes + sizeof(uint64_t));
-  // Half, not less, keeps a second block of this kernel away from the next one's place.
-  size_t shared = half_shared(device);
+  const size_t half = half_shared(device), more = half / 20;
+  size_t shared = group.behind_attention ? half + more : half - more;
   if (device.major < 9 || input + stage > shared) shared = device.shared_per_block_optin - 1536;
   if (input + stage > shared) return false;
   const uint32_t stages = static_cast<uint32_t>((shared - input) / stage);

@@ -121,8 +121,8 @@ class Launcher {
   }
 
   void launch(const ProductPart* parts, uint32_t count, ProductKind kind) {
-    ProductGroup group{product_.input, product_.norm, product_.norm_eps, product_.cols, product_.rows,
-                       kind,           count,         {},                {}};
+    ProductGroup group{product_.input, product_.norm, product_.norm_eps,         product_.cols,
+                       product_.rows,  kind,          product_.behind_attention, count,         {}, {}};
     for (uint32_t i = 0; i < count; ++i) group.parts[i] = parts[i];
     group.columns = {offsets_.width, offsets_.blocks, scratch_, reinterpret_cast<float*>(scratch_ + offsets_.scales),
                      scratch_ + offsets_.sums};

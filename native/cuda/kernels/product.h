@@ -36,6 +36,7 @@ struct Product {
   ProductKind kind;
   uint32_t part_count;  // 1..3, over one input; types may differ
   ProductPart parts[3];
+  bool behind_attention;  // whose few thread blocks are still running when this product's begin
   uint32_t rows;  // activation rows, known when the launch is captured: a graph is captured for each row count
   void* scratch;  // of product_scratch_bytes(), on 256 bytes; shared by all products of a stream
 };

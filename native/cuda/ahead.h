@@ -1,0 +1,72 @@
+// The pass behind the one that runs, launched before its step is known. Launching a graph takes the processor some 50 us, in which
+// the device would idle between two tokens. So while a pass of a decode runs, the next one is put behind a gate: the stream waits
+// for a word in pinned memory. When its step comes, that is written to where the pass takes it from, and the gate opens.
+//
+// A step that is not the expected one opens the gate as well, before anything else is enqueued; so does the watcher where none
+// comes. The pass then repeats the step before it, which writes what stands there already.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+
+namespace ntx::cuda {
+
+/// A list whose last pass may be followed by one of the same shape.
+class Repeatable {
+ public:
+  /// On the watching thread, behind the closed gate: enqueues the next pass with the last one's step.
+  virtual void enqueue_next() = 0;
+
+ protected:
+  ~Repeatable() = default;
+};
+
+/// Its functions are called under the engine's order.
+class Ahead {
+ public:
+  Ahead() = default;
+  ~Ahead();
+  Ahead(const Ahead&) = delete;
+  Ahead& operator=(const Ahead&) = delete;
+
+  /// Before anything else: finds the driver's call, without which nothing is ever enqueued ahead.
+  void start();
+  /// The list's pass has been enqueued and goes on from the one before it; null: another pass has been.
+  void propose(Repeatable* list) { proposed_ = list; }
+  /// What is proposed is to be enqueued now. `answered`: the event behind what the caller reads first.
+  void plan(cudaEvent_t answered);
+  /// True: the list's next pass waits behind the gate, which the caller opens.
+  bool take(const Repeatable* list);
+  void open();
+  /// Nothing waits behind the gate afterwards, and nothing will.
+  void abandon();
+  /// Nothing waits behind the gate afterwards; what is only planned or proposed may still.
+  void make_way() {
+    if (state_ == State::waiting) abandon();
+  }
+
+  /// Whether the watcher has to tend(). From any thread.
+  bool is_busy() const { return busy_.load(std::memory_order_acquire); }
+  /// The watcher's turn: enqueues what is planned, opens the gate where nobody comes.
+  void tend(cudaStream_t stream);
+
+ private:
+  enum class State { idle, planned, waiting };
+  void become(State state);
+
+  void* wait_value_ = nullptr;  // cuStreamWaitValue32
+  uint32_t* gate_ = nullptr;    // pinned; the last pass that may run
+  uint32_t passes_ = 0;         // those that have been put behind the gate
+  State state_ = State::idle;
+  Repeatable* proposed_ = nullptr;
+  Repeatable* list_ = nullptr;  // of the planned or waiting pass
+  cudaEvent_t answered_ = nullptr;
+  std::chrono::steady_clock::time_point idle_since_{};
+  uint32_t pause_ = 0;  // proposals to pass over, after one that was in vain
+  std::atomic<bool> busy_{false};
+};
+
+}  // namespace ntx::cuda
