@@ -9,7 +9,7 @@ import { threadCounts } from '../../src/placement/measure/cpu.js';
 import { cheapestNearBest, DISK_MEMORY_BYTES, groupByDisk, measureDisk } from '../../src/placement/measure/disk.js';
 import { measureLaunch } from '../../src/placement/measure/launch.js';
 import { measureLink } from '../../src/placement/measure/link.js';
-import { measureProducts, productSizes } from '../../src/placement/measure/products.js';
+import { bestProducts, measureProducts, productSizes } from '../../src/placement/measure/products.js';
 import { Allowance, fastest } from '../../src/placement/measure/timing.js';
 import { SimulatedBackend, type Speeds } from '../placement/simulated-backend.js';
 
@@ -67,6 +67,15 @@ test('a device that is nearly full is measured with what is left', async () => {
   expect(link.copies.at(-1)!.bytes).toBe(16 << 20);
   await expect(allocateWeights(new SimulatedBackend(SPEEDS, 'discrete-gpu', 1000), 2 ** 28)).rejects.toMatchObject({
     code: 'no-memory',
+  });
+});
+
+test('of two measurements the faster one counts, point by point', () => {
+  const first = { Q8_0: [10, 20].map((rate, i) => ({ rows: i + 1, rate })), Q4_K: [{ rows: 1, rate: 5 }] };
+  const second = { Q8_0: [15, 12].map((rate, i) => ({ rows: i + 1, rate })) };
+  expect(bestProducts(first, second)).toEqual({
+    Q8_0: [15, 20].map((rate, i) => ({ rows: i + 1, rate })),
+    Q4_K: first.Q4_K,
   });
 });
 
