@@ -7,7 +7,12 @@ import { type ModelConfig, OUTPUTS, ROPE_TABLE, ropeTable } from './model/index.
 import { EMBEDDED_MODEL, type OpenedModel, openModel } from './open-model.js';
 import type { LoadModelOptions } from './options.js';
 import { allocateBuffers } from './streaming/buffers.js';
-import { type LoadOptions, loadWeights } from './streaming/load.js';
+import type { FileReader } from './streaming/file-reader.js';
+import type { LoadOptions } from './streaming/load.js';
+import { placeModel } from './streaming/place.js';
+import { type ExecutablePlan, recordPlan, residentPlan } from './streaming/recording.js';
+import { startStreamer } from './streaming/start.js';
+import type { Streamer } from './streaming/streamer.js';
 
 const DEFAULT_CONTEXT = 4096;
 /** Rows of a prompt's pass: a GPU needs more of them to be busy, and a CPU's memory is better used for weights. */
@@ -23,8 +28,9 @@ export async function loadModel(path: string = EMBEDDED_MODEL, options: LoadMode
   const backend = await createBackend(options);
   try {
     const sizes = passSizes(opened.model.config, backend.device, options);
-    const { forward, memory } = await createForward(opened, backend, sizes, options);
-    return new LanguageModel(opened, backend, forward, memory);
+    const { forward, memory, close } = await createForward(opened, backend, sizes, options);
+    const dispose = () => close().then(() => backend.dispose());
+    return new LanguageModel(opened, backend.device, forward, memory, dispose);
   } catch (error) {
     await backend.dispose();
     throw error;
@@ -48,21 +54,48 @@ function passSizes(config: ModelConfig, { kind }: DeviceInfo, options: LoadModel
   return { context, slots: 1, maxRows, maxOutputs: whole('maxOutputs', DEFAULT_MAX_OUTPUTS) };
 }
 
-/** Loads the weights and records a model's passes of these sizes. What it allocates lives as long as the backend. */
+export interface ForwardOptions extends LoadOptions {
+  /** Where weights live and how they move. Default: all on the device. */
+  readonly plan?: ExecutablePlan | undefined;
+  /** What reads units of the tier `disk`; closed with what createForward() returns. */
+  readonly reader?: FileReader | undefined;
+}
+
+/** A model that is ready for passes. Its memory lives as long as the backend, or until free(). */
+export interface LoadedForward {
+  readonly forward: Forward;
+  readonly streamer: Streamer;
+  /** Bytes in memory. */
+  readonly memory: { readonly weights: number; readonly buffers: number };
+  /** Ends reads that are under way. To be called before the backend is disposed. */
+  close(): Promise<void>;
+  /** Closes, and frees the memory of a backend that lives on. */
+  free(): Promise<void>;
+}
+
+/** Loads the weights to where the plan has them, and records passes of these sizes. */
 export async function createForward(
   { gguf, model }: OpenedModel,
   backend: Backend,
   sizes: PassSizes,
-  options: LoadOptions = {},
-): Promise<{ forward: Forward; memory: { weights: number; buffers: number } }> {
+  options: ForwardOptions = {},
+): Promise<LoadedForward> {
+  const plan = options.plan ?? residentPlan(model);
   const buffers = allocateBuffers(backend, model.buffers, sizes);
   await fill(backend, buffers.ranges.get(ROPE_TABLE)!, ropeTable(model.config.rope, sizes.context));
-  const loaded = await loadWeights(gguf, model, backend, options);
-  const ops = [...model.prologue, ...model.units.flatMap((unit) => unit.ops)];
-  const list = backend.record(ops, { weights: loaded.weights, buffers: buffers.ranges, sizes });
-  await list.ready?.(options.onKernels);
-  const forward = new Forward(backend, [list], buffers.ranges.get(OUTPUTS)!, sizes);
-  return { forward, memory: { weights: loaded.bytes, buffers: buffers.bytes } };
+  const placed = await placeModel(gguf, model, backend, plan, options);
+  const recordings = recordPlan(backend, model, plan, { ...placed, buffers: buffers.ranges }, sizes);
+  for (const { list } of recordings) await list.ready?.(options.onKernels);
+  const { streamer, close } = startStreamer({ backend, model, placed, recordings, reader: options.reader ?? null });
+  const forward = new Forward(backend, streamer, buffers.ranges.get(OUTPUTS)!, sizes);
+  const free = async () => {
+    await close();
+    await streamer.idle();
+    for (const { list } of recordings) list.dispose();
+    placed.free();
+    buffers.free();
+  };
+  return { forward, streamer, memory: { weights: placed.bytes, buffers: buffers.bytes }, close, free };
 }
 
 async function fill(backend: Backend, to: DeviceRange, values: Float32Array<ArrayBuffer>): Promise<void> {

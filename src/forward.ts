@@ -3,6 +3,16 @@ import { CANDIDATES, type Output, outputBytes, readOutputs } from './backend/out
 import { StepBuffer } from './backend/step.js';
 import { NtxError } from './errors.js';
 
+/** Runs passes wherever the weights are: src/streaming. */
+export interface Passes {
+  /** Submits a pass. Rejects with NtxError when its weights do not come, or the signal is aborted before they have. */
+  run(step: StepBuffer, signal?: AbortSignal): Promise<Fence>;
+  /** To be called when the result has been asked for: weights of the next pass may follow. */
+  ahead(): void;
+  /** The list of passes of so many rows, and what is streamed while it runs. */
+  recordingFor(rows: number): { readonly list: CommandList; readonly transfers: readonly unknown[] };
+}
+
 /**
  * One pass of a model: embed, then every unit in order, then logits. Rows may belong to several sequences, prompts and
  * decodes mixed; only rows that asked for an output cost the output head.
@@ -13,36 +23,39 @@ export class Forward {
 
   constructor(
     private readonly backend: Backend,
-    private readonly lists: readonly CommandList[],
+    private readonly passes: Passes,
     private readonly outputs: DeviceRange,
     readonly sizes: PassSizes,
   ) {
     this.step = new StepBuffer(sizes.maxRows, sizes.maxOutputs);
   }
 
-  /** Runs the step and returns what its outputs asked for, in their order. */
-  async pass(): Promise<Output[]> {
+  /** Runs the step and returns what its outputs asked for, in their order. Rejects as Passes.run(). */
+  async pass(signal?: AbortSignal): Promise<Output[]> {
     const count = this.step.outputs;
-    let fence: Fence | undefined;
-    for (const list of this.lists) fence = this.backend.submit(list, this.step);
-    if (count === 0) {
-      if (fence) await this.backend.wait(fence);
-      return [];
-    }
-    const bytes = await this.backend.read({ ...this.outputs, bytes: count * outputBytes(CANDIDATES) });
-    return readOutputs(bytes, count, CANDIDATES);
+    const fence = await this.passes.run(this.step, signal);
+    const result =
+      count === 0
+        ? this.backend.wait(fence)
+        : this.backend.read({ ...this.outputs, bytes: count * outputBytes(CANDIDATES) });
+    // Where the device has failed, both say so.
+    result.catch(() => {});
+    this.passes.ahead();
+    const bytes = await result;
+    return bytes ? readOutputs(bytes, count, CANDIDATES) : [];
   }
 
-  /** Runs the step with a clock on every kernel. Throws NtxError('unsupported') where the backend has none. */
-  async profile(): Promise<KernelTiming[]> {
-    const timings: KernelTiming[] = [];
-    for (const list of this.lists) {
-      if (!this.backend.profile) {
-        const message = `the ${this.backend.device.backend} backend has no clock for single kernels`;
-        throw new NtxError('unsupported', message, 'measure without --ops, or with --backend webgpu on a GPU');
-      }
-      timings.push(...(await this.backend.profile(list, this.step)));
+  /** Runs the step with a clock on every kernel. Throws NtxError('unsupported') where there is none. */
+  async profile(): Promise<readonly KernelTiming[]> {
+    const { list, transfers } = this.passes.recordingFor(this.step.rows);
+    if (!this.backend.profile) {
+      const message = `the ${this.backend.device.backend} backend has no clock for single kernels`;
+      throw new NtxError('unsupported', message, 'measure without --ops, or with --backend webgpu on a GPU');
     }
-    return timings;
+    if (transfers.length > 0) {
+      const message = 'kernels are timed one by one where all weights are resident; here some are streamed';
+      throw new NtxError('unsupported', message, 'measure without --ops, or with more --vram');
+    }
+    return this.backend.profile(list, this.step);
   }
 }

@@ -40,7 +40,7 @@ export async function* generate(
     history.push(choice.token);
     yield choice;
     if (sequence.room === 0) return 'context';
-    if (count + 1 < maxTokens) output = await sequence.extend([choice.token]);
+    if (count + 1 < maxTokens) output = await sequence.extend([choice.token], { signal });
   }
   return 'length';
 }

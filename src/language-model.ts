@@ -1,4 +1,4 @@
-import type { Backend, DeviceInfo } from './backend/backend.js';
+import type { DeviceInfo } from './backend/backend.js';
 import { NtxError } from './errors.js';
 import type { Forward } from './forward.js';
 import { type FinishReason, generate } from './generate.js';
@@ -18,10 +18,11 @@ export class LanguageModel {
 
   constructor(
     private readonly opened: OpenedModel,
-    private readonly backend: Backend,
+    readonly device: DeviceInfo,
     readonly forward: Forward,
     /** Bytes in memory: weights; KV cache, activations and tables. */
     readonly memory: { readonly weights: number; readonly buffers: number },
+    private readonly onDispose: () => Promise<void>,
   ) {
     this.sequence = new Sequence(forward, 0);
   }
@@ -36,10 +37,6 @@ export class LanguageModel {
 
   get tokenizer(): Tokenizer {
     return this.opened.tokenizer;
-  }
-
-  get device(): DeviceInfo {
-    return this.backend.device;
   }
 
   /** Positions of the KV cache. */
@@ -69,7 +66,7 @@ export class LanguageModel {
   async dispose(): Promise<void> {
     if (this.disposed) return;
     this.disposed = true;
-    await this.backend.dispose();
+    await this.onDispose();
   }
 
   private promptTokens(prompt: string | readonly number[]): readonly number[] {

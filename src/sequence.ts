@@ -47,7 +47,7 @@ export class Sequence {
 
   /**
    * Appends tokens, as many rows a pass as the recording allows, and returns the candidates after the last; null when the
-   * signal was aborted before (what has run stays).
+   * signal was aborted before (what has run stays). Rejects with NtxError('io') when streamed weights cannot be read.
    */
   async extend(tokens: readonly number[], options: ExtendOptions = {}): Promise<Output | null> {
     const { step, sizes } = this.forward;
@@ -65,7 +65,12 @@ export class Sequence {
       step.clear();
       for (let row = 0; row < rows; row++) step.addRow(tokens[done + row], this.length + row, this.slot);
       if (done + rows === tokens.length) step.addOutput(rows - 1);
-      outputs = await this.forward.pass();
+      try {
+        outputs = await this.forward.pass(options.signal);
+      } catch (error) {
+        if (options.signal?.aborted) return null;
+        throw error;
+      }
       for (let row = 0; row < rows; row++) this.cached.push(tokens[done + row]);
       done += rows;
       options.onProgress?.(done, tokens.length);

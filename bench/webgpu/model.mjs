@@ -1,6 +1,7 @@
 // A model of a real shape with random weights on a backend, without a file: what whole passes and their kernels are timed on.
 import { outputBytes } from '../../dist/backend/outputs.js';
 import { Forward } from '../../dist/forward.js';
+import { Streamer } from '../../dist/streaming/streamer.js';
 import { TYPES, typeBytes } from '../../dist/gguf/types.js';
 import { buildModel, OUTPUTS, ROPE_TABLE, ropeTable } from '../../dist/model/index.js';
 import { allocateBuffers } from '../../dist/streaming/buffers.js';
@@ -128,11 +129,16 @@ export async function syntheticModel(backend, shapeName, type, sizes, layers) {
   return {
     ...{ model, ops, bindings, list, compileSeconds, bytesPerToken, outputBytes: outputBytes(256) },
     outputs,
-    forward: new Forward(backend, [list], outputs, sizes),
+    forward: new Forward(backend, resident(backend, list), outputs, sizes),
     free() {
       list.dispose();
       for (const memory of [...memories, table]) memory.free();
       buffers.free();
     },
   };
+}
+
+function resident(backend, list) {
+  const recordings = [{ maxRows: Number.POSITIVE_INFINITY, list, transfers: [] }];
+  return new Streamer({ backend, recordings, slots: [], stagingCount: 0, tierOf: () => null });
 }

@@ -1,7 +1,7 @@
 import type { Backend, CommandList, DeviceMemory, DeviceRange, Fence, PassSizes } from '../../src/backend/backend.js';
 import { CANDIDATES, outputBytes } from '../../src/backend/outputs.js';
 import type { StepBuffer } from '../../src/backend/step.js';
-import { Forward } from '../../src/forward.js';
+import { Forward, type Passes } from '../../src/forward.js';
 
 const memory: DeviceMemory = { bytes: 2 ** 30, label: 'fake', free: () => {} };
 const list: CommandList = { opCount: 0, dispose: () => {} };
@@ -20,7 +20,12 @@ export class FakeBackend implements Pick<Backend, 'submit' | 'read' | 'wait'> {
 
   forward(sizes: PassSizes): Forward {
     const range: DeviceRange = { memory, offset: 0, bytes: sizes.maxOutputs * outputBytes(CANDIDATES) };
-    return new Forward(this as unknown as Backend, [list], range, sizes);
+    const passes: Passes = {
+      run: async (step) => this.submit(list, step),
+      ahead: () => {},
+      recordingFor: () => ({ list, transfers: [] }),
+    };
+    return new Forward(this as unknown as Backend, passes, range, sizes);
   }
 
   /** The logits after `tokens`, in a vocabulary of at most CANDIDATES. */

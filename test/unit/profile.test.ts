@@ -7,11 +7,11 @@ import { profilePass } from '../../src/profile.js';
 const SIZES = { maxRows: 1, maxOutputs: 1, slots: 1, context: 8 };
 const list = { opCount: 1, dispose: () => {} };
 
-function forwardOf(profile: Backend['profile']): Forward {
+function forwardOf(profile: Backend['profile'], transfers: readonly unknown[] = []): Forward {
   const backend = { device: { backend: 'cpu' }, ...(profile && { profile }) } as unknown as Backend;
   return new Forward(
     backend,
-    [list, list],
+    { run: async () => ({ backend: 'cpu' }), ahead: () => {}, recordingFor: () => ({ list, transfers }) },
     { memory: { bytes: 0, label: '', free: () => {} }, offset: 0, bytes: 0 },
     SIZES,
   );
@@ -22,13 +22,13 @@ const timing = (op: number, label: string, seconds: number, weightBytes = 0): Ke
 });
 
 describe('profiles of a pass', () => {
-  test('are of the fastest of several passes, over all lists, by label, the longest first', async () => {
+  test('are of the fastest of several passes, by label, the longest first', async () => {
     let calls = 0;
     const forward = forwardOf(async () => {
-      // Two lists a pass; the third pass is the fastest.
-      const pass = Math.floor(calls++ / 2);
-      const factor = pass === 2 ? 1 : 3;
-      return [timing(0, 'norm', factor * 1e-6), timing(1, 'product', factor * 4e-6, 8000)];
+      // The third pass is the fastest.
+      const factor = calls++ === 2 ? 1 : 3;
+      const layer = [timing(0, 'norm', factor * 1e-6), timing(1, 'product', factor * 4e-6, 8000)];
+      return [...layer, ...layer];
     });
     const profile = await profilePass(forward);
     expect(profile.seconds).toBeCloseTo(10e-6, 12);
@@ -50,6 +50,14 @@ describe('profiles of a pass', () => {
     await expect(profilePass(forwardOf(undefined))).rejects.toMatchObject({
       code: 'unsupported',
       message: expect.stringContaining('the cpu backend has no clock'),
+    });
+  });
+
+  test('are refused where weights are streamed', async () => {
+    const forward = forwardOf(async () => [], [{}]);
+    await expect(profilePass(forward)).rejects.toMatchObject({
+      code: 'unsupported',
+      message: expect.stringContaining('streamed'),
     });
   });
 });

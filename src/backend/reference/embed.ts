@@ -5,7 +5,7 @@ import type { Views } from './memory.js';
 
 /** out[r] = decode(table[token[r]]) */
 export function* embed(op: EmbedOp, views: Views, step: StepBuffer): Generator<void> {
-  const table = views.matrix(op.table);
+  const table = views.table(op.table);
   const out = views.floats(op.out);
   const values = new Float64Array(table.cols);
   for (let r = 0; r < step.rows; r++) {

@@ -87,6 +87,12 @@ export class Views {
     return { type, rows, cols, bytes: bytesOf(range) };
   }
 
+  /** A matrix where embed finds its rows. */
+  table(name: string): Matrix {
+    const { table, ...weight } = this.bindings.weights.get(name)!;
+    return { ...weight, bytes: bytesOf(table ?? weight.range) };
+  }
+
   /** A norm or a bias: f32. */
   vector(name: string): Float32Array {
     const { cols, range } = this.bindings.weights.get(name)!;

@@ -1,0 +1,172 @@
+// Memory for every unit in its tier, and the reads that fill it: file bytes go straight to where they will stay.
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Backend, BoundWeight, DeviceMemory, HostMemory } from '../backend/backend.js';
+import { NtxError } from '../errors.js';
+import type { GgufModel, TensorInfo } from '../gguf/types.js';
+import type { Model } from '../model/index.js';
+import type { Extent } from '../placement/plan.js';
+import { asInFile, bind, type PlacedTensor, pack, paddedBytes } from './layout.js';
+import type { LoadOptions } from './load.js';
+import { openReader } from './open-reader.js';
+import { readWeights, type WeightRange } from './read-weights.js';
+import type { ExecutablePlan } from './recording.js';
+
+/** A model's weights where the plan has them. */
+export interface PlacedModel {
+  /** Resident ones, and the embedding. */
+  readonly weights: ReadonlyMap<string, BoundWeight>;
+  /** Per index of a unit: pinned RAM with its tensors, packed as in a slot. */
+  readonly pinned: ReadonlyMap<number, HostMemory>;
+  readonly slots: readonly DeviceMemory[];
+  readonly staging: readonly HostMemory[];
+  /** Of weights, in memory. */
+  readonly bytes: number;
+  free(): void;
+}
+
+/**
+ * Allocates the plan's memory and fills it. On failure or cancellation everything is freed before the NtxError comes. Units of
+ * `disk` stay in their files.
+ */
+export async function placeModel(
+  gguf: GgufModel,
+  model: Model,
+  backend: Backend,
+  plan: ExecutablePlan,
+  options: LoadOptions = {},
+): Promise<PlacedModel> {
+  const reader = await openReader(
+    gguf.files.map(({ path }) => path),
+    { useCache: true },
+  );
+  const placing = new Placing(backend, reader.alignment);
+  try {
+    placing.tensors('norms and biases', model.small);
+    placing.table(model.embedding);
+    const slots = plan.slots.map((bytes, i) => placing.device(bytes, `slot ${i}`));
+    const staging = plan.staging.map((bytes, i) => placing.host(bytes, `staging buffer ${i}`));
+    for (const [index, { name, tensors }] of model.units.entries()) {
+      if (plan.tiers[index] === 'device') placing.tensors(name, tensors);
+      else if (plan.tiers[index] !== 'disk') placing.pin(index, name, tensors);
+      else continue;
+      // Pinning gigabytes takes seconds: signals and timers get their turn.
+      await nextTurn();
+      if (options.signal?.aborted) throw new NtxError('cancelled', 'loading was cancelled', 'run the command again');
+    }
+    const fileBytes = gguf.files.map(({ bytes }) => bytes);
+    await readWeights(reader, placing.ranges, fileBytes, backend, options);
+    const { weights, pinned, bytes } = placing;
+    return { weights, pinned, slots, staging, bytes, free: () => placing.free() };
+  } catch (error) {
+    placing.free();
+    throw error;
+  } finally {
+    await reader.close();
+  }
+}
+
+/** What has been allocated so far, and what is to be read into it. */
+class Placing {
+  readonly weights = new Map<string, BoundWeight>();
+  readonly pinned = new Map<number, HostMemory>();
+  readonly ranges: WeightRange[] = [];
+  /** Of the tensors. */
+  bytes = 0;
+  readonly #memories: DeviceMemory[] = [];
+
+  constructor(
+    private readonly backend: Backend,
+    /** Of reads. */
+    private readonly alignment: number,
+  ) {}
+
+  free(): void {
+    for (const memory of this.#memories) memory.free();
+  }
+
+  device(bytes: number, label: string): DeviceMemory {
+    return this.#keep(this.backend.allocateDevice(bytes, label));
+  }
+
+  host(bytes: number, label: string): HostMemory {
+    return this.#keep(this.backend.allocateHost(bytes, label));
+  }
+
+  /** The embedding stays with the host, which gives a pass its rows. */
+  table(tensor: TensorInfo): void {
+    const label = 'token embedding';
+    if (this.backend.device.hostIsDevice) return this.#inHost(label, [tensor]);
+    const memory = this.backend.allocateTable?.(tensor.bytes, label) ?? this.backend.allocateHost(tensor.bytes, label);
+    this.#bind({ tensor, at: 0 }, this.#keep(memory));
+    this.#read(tensor, memory, 0);
+  }
+
+  /** Tensors that ops use on the device. */
+  tensors(label: string, tensors: readonly TensorInfo[]): void {
+    const { hostIsDevice, allocationBytes = Number.POSITIVE_INFINITY } = this.backend.device;
+    if (hostIsDevice) return this.#inHost(label, tensors);
+    for (const group of groupsOf(tensors, allocationBytes)) {
+      const { placed, bytes } = pack(group);
+      const memory = this.device(bytes, label);
+      for (const each of placed) {
+        this.#bind(each, memory);
+        this.#read(each.tensor, memory, each.at);
+      }
+    }
+  }
+
+  /** A unit as it will be copied into its slot. */
+  pin(index: number, label: string, tensors: readonly TensorInfo[]): void {
+    const { placed, bytes } = pack(tensors);
+    const memory = this.host(bytes, label);
+    this.pinned.set(index, memory);
+    for (const { tensor, at } of placed) {
+      this.bytes += tensor.bytes;
+      this.#read(tensor, memory, at);
+    }
+  }
+
+  #inHost(label: string, tensors: readonly TensorInfo[]): void {
+    // A tied output head is the embedding.
+    const { placed, extents, bytes } = asInFile(
+      tensors.filter(({ name }) => !this.weights.has(name)),
+      this.alignment,
+    );
+    if (placed.length === 0) return;
+    const memory = this.host(bytes, label);
+    for (const each of placed) this.#bind(each, memory);
+    for (const extent of extents) this.#read(extent, memory, extent.at);
+  }
+
+  /** Where a tied output head's matrix has been bound already, as the host's embedding, that stays its table. */
+  #bind({ tensor, at }: PlacedTensor, memory: DeviceMemory): void {
+    const table = this.weights.get(tensor.name)?.range;
+    const range = { memory, offset: at, bytes: tensor.bytes };
+    this.weights.set(tensor.name, { ...bind(tensor, range), ...(table && { table }) });
+    this.bytes += tensor.bytes;
+  }
+
+  #read({ file, offset, bytes }: TensorInfo | Extent, memory: DeviceMemory | HostMemory, at: number): void {
+    this.ranges.push({ file, offset, bytes, memory, at });
+  }
+
+  #keep<T extends DeviceMemory>(memory: T): T {
+    this.#memories.push(memory);
+    return memory;
+  }
+}
+
+/** Neighbours whose sum stays within the limit. */
+function groupsOf(tensors: readonly TensorInfo[], limit: number): TensorInfo[][] {
+  const groups: TensorInfo[][] = [];
+  let bytes = 0;
+  for (const tensor of tensors) {
+    bytes += paddedBytes(tensor);
+    if (bytes > limit || groups.length === 0) {
+      groups.push([]);
+      bytes = paddedBytes(tensor);
+    }
+    groups.at(-1)!.push(tensor);
+  }
+  return groups;
+}

@@ -1,0 +1,158 @@
+// Runs passes of a plan: submits segments in order, each behind the copy of the unit that it begins with, and keeps reads and
+// copies going ahead of them, across the end of a pass. It only enqueues; it waits for nothing but reads that are late.
+import type { Backend, DeviceMemory, Fence } from '../backend/backend.js';
+import type { StepBuffer } from '../backend/step.js';
+import { NtxError } from '../errors.js';
+import type { Transfer } from '../placement/plan.js';
+import type { Recording } from './recording.js';
+import { type Flight, isThere, SlotRing } from './slot-ring.js';
+import type { Tier } from './tiers.js';
+
+/** Told what happens, for measuring: a pass is not slower for it. */
+export interface StreamWatcher {
+  /** Milliseconds of performance.now(). */
+  read(transfer: Transfer, began: number, ended: number): void;
+  copy(transfer: Transfer, fence: Fence): void;
+  /** `transfer`: what the segment began with. */
+  compute(transfer: Transfer | null, fence: Fence): void;
+}
+
+export interface StreamerParts {
+  readonly backend: Backend;
+  /** By ascending maxRows; the last takes every pass. */
+  readonly recordings: readonly Recording[];
+  readonly slots: readonly DeviceMemory[];
+  readonly stagingCount: number;
+  tierOf(transfer: Transfer): Tier;
+}
+
+export class Streamer {
+  watcher: StreamWatcher | null = null;
+  readonly #ring: SlotRing;
+  /** Per slot: the segment that used it last. */
+  readonly #used: (Fence | undefined)[];
+  /** Of the segment that was submitted last. */
+  #last: Fence | null = null;
+  /** Of transfers on their way into a slot. */
+  readonly #copies = new Map<Flight, Fence>();
+  readonly #failures = new WeakMap<Flight, unknown>();
+  /** Wakes the pass that waits for a read. */
+  #wake: () => void = () => {};
+  #stopped = false;
+
+  constructor(private readonly parts: StreamerParts) {
+    this.#ring = new SlotRing(parts.slots.length, parts.stagingCount);
+    this.#used = parts.slots.map(() => undefined);
+  }
+
+  /** Fetches ahead for the first pass, taking it to be of one row. */
+  start(): void {
+    this.#begin(this.recordingFor(1).transfers);
+    this.ahead();
+  }
+
+  /**
+   * Submits a pass. Rejects with NtxError('io') when a unit cannot be read, and with NtxError('cancelled') when the signal is
+   * aborted before all is submitted: the pass has no result then, and the next one begins anew.
+   */
+  async run(step: StepBuffer, signal?: AbortSignal): Promise<Fence> {
+    const { backend } = this.parts;
+    const { list, transfers } = this.recordingFor(step.rows);
+    this.#begin(transfers);
+    let fence = backend.submit(list, step, [], 0);
+    this.#last = fence;
+    this.watcher?.compute(null, fence);
+    for (let segment = 1; segment <= transfers.length; segment++) {
+      this.ahead();
+      const flight = this.#ring.nextUse();
+      if (!isThere(flight)) await this.#arrival(flight, signal);
+      const copy = this.#copies.get(flight);
+      fence = backend.submit(list, step, copy ? [copy] : [], segment);
+      this.#use(flight, fence);
+    }
+    return fence;
+  }
+
+  /** Reads and copies as far ahead as there is room. To be called when the result of a pass has been asked for. */
+  ahead(): void {
+    if (this.#stopped) return;
+    for (let flight = this.#ring.nextFill(); flight; flight = this.#ring.nextFill()) this.#fill(flight);
+    for (let flight = this.#ring.nextRead(); flight; flight = this.#ring.nextRead()) void this.#read(flight);
+  }
+
+  /** What passes of so many rows run. */
+  recordingFor(rows: number): Recording {
+    const { recordings } = this.parts;
+    return recordings.find(({ maxRows }) => rows <= maxRows) ?? recordings.at(-1)!;
+  }
+
+  /** The pass that waits for a read ends; nothing is begun any more. */
+  stop(): void {
+    this.#stopped = true;
+    this.#wake();
+  }
+
+  /** When the device has done all that was enqueued. */
+  async idle(): Promise<void> {
+    const fences = [...this.#copies.values(), ...(this.#last ? [this.#last] : [])];
+    await Promise.all(fences.map((fence) => this.parts.backend.wait(fence)));
+  }
+
+  #begin(transfers: readonly Transfer[]): void {
+    this.#ring.begin(transfers);
+    for (const flight of this.#copies.keys()) if (flight.stage !== 'filled') this.#copies.delete(flight);
+  }
+
+  #fill(flight: Flight): void {
+    const { transfer } = flight;
+    const slot = transfer.slot!;
+    const fence = this.parts.tierOf(transfer).copy(transfer, this.parts.slots[slot], this.#used[slot]);
+    this.#ring.fill(flight);
+    this.#copies.set(flight, fence);
+    this.watcher?.copy(transfer, fence);
+  }
+
+  async #read(flight: Flight): Promise<void> {
+    const { transfer } = flight;
+    this.#ring.startRead(flight);
+    const began = performance.now();
+    try {
+      await this.parts.tierOf(transfer).fetch!(transfer);
+      this.watcher?.read(transfer, began, performance.now());
+      this.#ring.endRead(flight, 'read');
+      this.ahead();
+    } catch (error) {
+      this.#failures.set(flight, error);
+      this.#ring.endRead(flight, 'failed');
+    }
+    this.#wake();
+  }
+
+  #use(flight: Flight, fence: Fence): void {
+    const { transfer } = flight;
+    if (transfer.slot === null) this.parts.tierOf(transfer).release!(transfer, fence);
+    else this.#used[transfer.slot] = fence;
+    this.#last = fence;
+    this.#ring.use(flight);
+    this.#copies.delete(flight);
+    this.watcher?.compute(transfer, fence);
+  }
+
+  /** Waits for a unit that is being read. */
+  async #arrival(flight: Flight, signal: AbortSignal | undefined): Promise<void> {
+    const onAbort = () => this.#wake();
+    signal?.addEventListener('abort', onAbort);
+    try {
+      while (!isThere(flight)) {
+        if (this.#failures.has(flight)) throw this.#failures.get(flight);
+        if (this.#stopped) throw new NtxError('cancelled', 'the model was disposed during a pass', 'load it again');
+        if (signal?.aborted) throw new NtxError('cancelled', 'the pass was stopped', 'run the command again');
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+}
