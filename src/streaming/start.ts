@@ -31,10 +31,15 @@ export function startStreamer({ backend, model, placed, recordings, reader }: St
   };
   const streamer = new Streamer({ backend, recordings, slots, stagingCount: staging.length, tierOf });
   streamer.start();
-  const close = async () => {
+  let closed: Promise<void> | null = null;
+  const end = async () => {
     streamer.stop();
     await disk?.settle();
     await reader?.close();
+  };
+  const close = () => {
+    closed ??= end();
+    return closed;
   };
   return { streamer, close };
 }

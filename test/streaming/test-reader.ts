@@ -28,7 +28,8 @@ export class TestReader implements FileReader {
     if (this.#closed) throw new Error('a read after close()');
     this.open++;
     try {
-      await this.disturb?.(request, this.count++);
+      const count = this.count++;
+      await this.disturb?.(request, count);
       await sleep(0);
       const { file, offset, bytes, memory, at } = request;
       const view = memory.view(at, bytes);

@@ -1,0 +1,134 @@
+// What happens to streamed passes when reads fail, are late or are no longer wanted.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type CpuBackend, createCpuBackend } from '../../src/backend/cpu/cpu.js';
+import type { Output } from '../../src/backend/outputs.js';
+import { createForward, type LoadedForward } from '../../src/engine.js';
+import { openModel } from '../../src/index.js';
+import type { OpenedModel } from '../../src/open-model.js';
+import { Sequence } from '../../src/sequence.js';
+import { runBatches, SIZES } from '../streaming/invariance.js';
+import { type PlanChoice, planOf } from '../streaming/plans.js';
+import { TestReader } from '../streaming/test-reader.js';
+import { FABLE_DRAFT } from './files.js';
+
+const BATCHES = [
+  [5, 2],
+  [1, 0],
+] as const;
+
+/** Two thirds of the units are read from disk, through slots or where they are. */
+const PLANS: readonly (readonly [string, PlanChoice])[] = [false, true].map((inPlace) => [
+  inPlace ? 'read into staging' : 'copied to slots',
+  { tiers: [2, 2, 0], slots: 2, staging: 3, turns: [0, 1, 2], alignment: 512, inPlace },
+]);
+
+describe.each(PLANS)('units %s', (_, choice) => {
+  let opened: OpenedModel;
+  let backend: CpuBackend;
+  let wanted: Output[][];
+  let reader: TestReader;
+  let loaded: LoadedForward;
+
+  const load = async (disturb: TestReader['disturb'] = null) => {
+    reader = new TestReader(opened.gguf.files.map(({ path }) => path));
+    reader.disturb = disturb;
+    return createForward(opened, backend, SIZES, { plan: planOf(opened.model, choice), reader });
+  };
+
+  beforeAll(async () => {
+    opened = await openModel(FABLE_DRAFT);
+    backend = createCpuBackend({ threads: 2 });
+    const resident = await createForward(opened, backend, SIZES);
+    wanted = await runBatches(resident, BATCHES);
+    await resident.free();
+  });
+
+  afterAll(() => backend?.dispose());
+
+  test('a read that fails ends its pass with the sentence, and the next pass is right', async () => {
+    loaded = await load();
+    await runBatches(loaded, BATCHES);
+    const reads = reader.count;
+    for (const failing of [0, 1, 7, 20]) {
+      const at = reader.count + failing;
+      reader.disturb = (request, count) => {
+        if (count === at) throw reader.failure(request);
+      };
+      // It may be a read ahead for the pass after the batches: that one begins it anew.
+      const failed = await runBatches(loaded, BATCHES).then(
+        () => null,
+        (error) => error,
+      );
+      if (failed) expect(failed).toMatchObject({ code: 'io', message: expect.stringMatching(/fable.*at byte \d+/) });
+      expect(reader.count).toBeGreaterThan(at);
+      expect(await runBatches(loaded, BATCHES)).toEqual(wanted);
+    }
+    expect(reads).toBeGreaterThan(20);
+    await loaded.free();
+  });
+
+  test('while every read fails every pass does; when they work again, so do passes', async () => {
+    loaded = await load();
+    await sleep(50);
+    reader.disturb = (request) => {
+      throw reader.failure(request);
+    };
+    await runBatches(loaded, BATCHES).catch(() => {});
+    for (let i = 0; i < 3; i++) await expect(runBatches(loaded, BATCHES)).rejects.toMatchObject({ code: 'io' });
+    reader.disturb = null;
+    expect(await runBatches(loaded, BATCHES)).toEqual(wanted);
+    await loaded.free();
+  });
+
+  test('reads that are late, and end in another order, change nothing', async () => {
+    let seed = 1;
+    loaded = await load(async () => {
+      seed = (seed * 16807) % 2147483647;
+      await sleep(seed % 4);
+    });
+    expect(await runBatches(loaded, BATCHES)).toEqual(wanted);
+    await loaded.free();
+  });
+
+  test('an aborted pass returns at once, and the next one is right', async () => {
+    loaded = await load();
+    await runBatches(loaded, BATCHES);
+    const sequence = new Sequence(loaded.forward, 0);
+    const controller = new AbortController();
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    reader.disturb = () => held;
+    setTimeout(() => controller.abort(), 20);
+    expect(await sequence.extend([1, 2, 3], { signal: controller.signal })).toBe(null);
+    expect(sequence.length).toBe(0);
+    release();
+    reader.disturb = null;
+    expect(await runBatches(loaded, BATCHES)).toEqual(wanted);
+    await loaded.free();
+  });
+
+  test('close() ends a pass that waits, and no read is left', async () => {
+    loaded = await load();
+    await runBatches(loaded, BATCHES);
+    reader.disturb = () => sleep(30);
+    const pass = runBatches(loaded, [[3, 3]]);
+    const ended = expect(pass).rejects.toMatchObject({ code: 'cancelled' });
+    await sleep(10);
+    await loaded.close();
+    await ended;
+    expect(reader.open).toBe(0);
+    await loaded.free();
+  });
+
+  test('two streamed models at once', async () => {
+    const first = await load();
+    const second = await load();
+    const results = await Promise.all([runBatches(first, BATCHES), runBatches(second, BATCHES)]);
+    expect(results).toEqual([wanted, wanted]);
+    await first.free();
+    await second.free();
+  });
+});
