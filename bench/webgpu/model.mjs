@@ -1,10 +1,10 @@
 // A model of a real shape with random weights on a backend, without a file: what whole passes and their kernels are timed on.
 import { outputBytes } from '../../dist/backend/outputs.js';
 import { Forward } from '../../dist/forward.js';
-import { Streamer } from '../../dist/streaming/streamer.js';
 import { TYPES, typeBytes } from '../../dist/gguf/types.js';
 import { buildModel, OUTPUTS, ROPE_TABLE, ropeTable } from '../../dist/model/index.js';
 import { allocateBuffers } from '../../dist/streaming/buffers.js';
+import { Streamer } from '../../dist/streaming/streamer.js';
 import { randomBlocks } from '../../dist/synth/blocks.js';
 import { describeMetadata, describeTensors } from '../../dist/synth/contents.js';
 import { Random } from '../../dist/synth/random.js';

@@ -115,9 +115,12 @@ export class Streamer {
   async #read(flight: Flight): Promise<void> {
     const { transfer } = flight;
     this.#ring.startRead(flight);
-    const began = performance.now();
+    let began = 0;
+    const onBegin = () => {
+      began = performance.now();
+    };
     try {
-      await this.parts.tierOf(transfer).fetch!(transfer);
+      await this.parts.tierOf(transfer).fetch!(transfer, onBegin);
       this.watcher?.read(transfer, began, performance.now());
       this.#ring.endRead(flight, 'read');
       this.ahead();

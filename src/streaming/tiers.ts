@@ -6,8 +6,11 @@ import type { FileReader } from './file-reader.js';
 import { locate, pack } from './layout.js';
 
 export interface Tier {
-  /** Brings the bytes to where they can be copied from. Absent: they are there. Rejects with NtxError when they do not come. */
-  fetch?(transfer: Transfer): Promise<void>;
+  /**
+   * Brings the bytes to where they can be copied from. Absent: they are there. `onBegin` is called when there is room for them.
+   * Rejects with NtxError when they do not come.
+   */
+  fetch?(transfer: Transfer, onBegin: () => void): Promise<void>;
   /** Enqueues the way into a slot, behind `after`. */
   copy(transfer: Transfer, slot: DeviceMemory, after: Fence | undefined): Fence;
   /** What fetch() brought was used where it is, by what the fence stands for. */
@@ -42,9 +45,12 @@ export class DiskTier implements Tier {
     this.#free = staging.map(() => Promise.resolve());
   }
 
-  fetch(transfer: Transfer): Promise<void> {
+  fetch(transfer: Transfer, onBegin: () => void): Promise<void> {
     const index = transfer.staging!;
-    const fetched = this.#free[index].then(() => this.#read(transfer, this.staging[index]));
+    const fetched = this.#free[index].then(() => {
+      onBegin();
+      return this.#read(transfer, this.staging[index]);
+    });
     // The next one waits for the end of all reads, whatever came of them.
     this.#free[index] = fetched.catch(() => {});
     return fetched;
