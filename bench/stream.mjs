@@ -46,7 +46,7 @@ const { model } = opened;
 const backend = await createBackend({ backend: values.backend, adapter: values.adapter });
 const sizes = { context: number('context'), slots: 1, maxRows: number('rows'), maxOutputs: 8 };
 const buffers = model.buffers.reduce((sum, spec) => sum + bufferBytes(spec, sizes), 0);
-const plan = stridedPlan(model, {
+const plan = stridedPlan(opened, {
   residentBytes: number('vram') * 2 ** 30 - buffers,
   slots: number('slots'),
   staging: number('staging'),

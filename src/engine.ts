@@ -9,6 +9,7 @@ import type { LoadModelOptions } from './options.js';
 import { allocateBuffers } from './streaming/buffers.js';
 import type { FileReader } from './streaming/file-reader.js';
 import type { LoadOptions } from './streaming/load.js';
+import { openReader } from './streaming/open-reader.js';
 import { placeModel } from './streaming/place.js';
 import { type ExecutablePlan, recordPlan, residentPlan } from './streaming/recording.js';
 import { startStreamer } from './streaming/start.js';
@@ -57,7 +58,7 @@ function passSizes(config: ModelConfig, { kind }: DeviceInfo, options: LoadModel
 export interface ForwardOptions extends LoadOptions {
   /** Where weights live and how they move. Default: all on the device. */
   readonly plan?: ExecutablePlan | undefined;
-  /** What reads units of the tier `disk`; closed with what createForward() returns. */
+  /** What reads units of the tier `disk`, and is closed with the rest. Default: the fastest way to the model's files. */
   readonly reader?: FileReader | undefined;
 }
 
@@ -86,7 +87,9 @@ export async function createForward(
   const placed = await placeModel(gguf, model, backend, plan, options);
   const recordings = recordPlan(backend, model, plan, { ...placed, buffers: buffers.ranges }, sizes);
   for (const { list } of recordings) await list.ready?.(options.onKernels);
-  const { streamer, close } = startStreamer({ backend, model, placed, recordings, reader: options.reader ?? null });
+  const paths = gguf.files.map(({ path }) => path);
+  const reader = plan.staging.length === 0 ? null : (options.reader ?? (await openReader(paths)));
+  const { streamer, close } = startStreamer({ backend, model, placed, recordings, reader });
   const forward = new Forward(backend, streamer, buffers.ranges.get(OUTPUTS)!, sizes);
   const free = async () => {
     await close();

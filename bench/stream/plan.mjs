@@ -3,7 +3,7 @@ import { pack } from '../../dist/streaming/layout.js';
 const ALIGNMENT = 4096;
 
 /** Resident units spread evenly through the pass as far as they fit; of the others every `everyOnDisk`th on disk (0: none). */
-export function stridedPlan(model, { residentBytes, slots, staging, everyOnDisk, hostIsDevice }) {
+export function stridedPlan({ model, gguf }, { residentBytes, slots, staging, everyOnDisk, hostIsDevice }) {
   const packed = model.units.map(({ tensors }) => pack(tensors).bytes);
   const total = packed.reduce((sum, bytes) => sum + bytes, 0);
   const slotBytes = Math.max(...packed);
@@ -18,7 +18,7 @@ export function stridedPlan(model, { residentBytes, slots, staging, everyOnDisk,
     }
     return hostIsDevice || (everyOnDisk > 0 && ++streamed % everyOnDisk === 0) ? 'disk' : 'host-copy';
   });
-  const extents = model.units.map(({ tensors }) => extentsOf(tensors));
+  const extents = model.units.map(({ tensors }) => extentsOf(tensors, gguf.files));
   const stagingBytes = Math.max(...extents.flat().map(({ at, bytes }) => at + bytes));
   let turn = 0;
   let read = 0;
@@ -40,13 +40,14 @@ export function stridedPlan(model, { residentBytes, slots, staging, everyOnDisk,
   };
 }
 
-/** One aligned read for each tensor. */
-function extentsOf(tensors) {
+/** One aligned read for each tensor, but for the last bytes of a file. */
+function extentsOf(tensors, files) {
   let at = 0;
   return tensors.map(({ file, offset, bytes }) => {
     const begin = Math.floor(offset / ALIGNMENT) * ALIGNMENT;
-    const extent = { file, offset: begin, bytes: Math.ceil((offset + bytes - begin) / ALIGNMENT) * ALIGNMENT, at };
-    at += extent.bytes;
+    const end = Math.min(Math.ceil((offset + bytes) / ALIGNMENT) * ALIGNMENT, files[file].bytes);
+    const extent = { file, offset: begin, bytes: end - begin, at };
+    at += Math.ceil(extent.bytes / ALIGNMENT) * ALIGNMENT;
     return extent;
   });
 }

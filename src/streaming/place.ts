@@ -95,7 +95,10 @@ class Placing {
   /** The embedding stays with the host, which gives a pass its rows. */
   table(tensor: TensorInfo): void {
     const label = 'token embedding';
-    if (this.backend.device.hostIsDevice) return this.#inHost(label, [tensor]);
+    if (this.backend.device.hostIsDevice) {
+      this.#inHost(label, [tensor]);
+      return;
+    }
     const memory = this.backend.allocateTable?.(tensor.bytes, label) ?? this.backend.allocateHost(tensor.bytes, label);
     this.#bind({ tensor, at: 0 }, this.#keep(memory));
     this.#read(tensor, memory, 0);
@@ -104,7 +107,10 @@ class Placing {
   /** Tensors that ops use on the device. */
   tensors(label: string, tensors: readonly TensorInfo[]): void {
     const { hostIsDevice, allocationBytes = Number.POSITIVE_INFINITY } = this.backend.device;
-    if (hostIsDevice) return this.#inHost(label, tensors);
+    if (hostIsDevice) {
+      this.#inHost(label, tensors);
+      return;
+    }
     for (const group of groupsOf(tensors, allocationBytes)) {
       const { placed, bytes } = pack(group);
       const memory = this.device(bytes, label);

@@ -24,6 +24,7 @@ export function startStreamer({ backend, model, placed, recordings, reader }: St
   const { pinned, slots, staging } = placed;
   const host = new PinnedTier(backend, pinned);
   const disk = reader && new DiskTier(backend, reader, model.units, staging);
+  reader?.attach?.(staging.map((memory) => ({ memory, offset: 0, bytes: memory.bytes })));
   const tierOf = (transfer: { readonly staging: number | null }) => {
     if (transfer.staging === null) return host;
     if (disk) return disk;

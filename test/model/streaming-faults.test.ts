@@ -33,7 +33,7 @@ describe.each(PLANS)('units %s', (_, choice) => {
   const load = async (disturb: TestReader['disturb'] = null) => {
     reader = new TestReader(opened.gguf.files.map(({ path }) => path));
     reader.disturb = disturb;
-    return createForward(opened, backend, SIZES, { plan: planOf(opened.model, choice), reader });
+    return createForward(opened, backend, SIZES, { plan: planOf(opened, choice), reader });
   };
 
   beforeAll(async () => {

@@ -1,6 +1,6 @@
 // Plans of every kind, legal and far from what a planner would choose.
 import type { TensorInfo } from '../../src/gguf/types.js';
-import type { Model } from '../../src/model/index.js';
+import type { OpenedModel } from '../../src/open-model.js';
 import type { Extent, Tier, Transfer } from '../../src/placement/plan.js';
 import { pack } from '../../src/streaming/layout.js';
 import type { ExecutablePlan } from '../../src/streaming/recording.js';
@@ -21,13 +21,14 @@ export interface PlanChoice {
 const TIERS = ['device', 'host-copy', 'disk'] as const satisfies Tier[];
 
 /** The choice as a plan of the model, with one schedule for passes of one row and another, in other slots, for more. */
-export function planOf(model: Model, choice: PlanChoice): ExecutablePlan {
+export function planOf({ model, gguf }: OpenedModel, choice: PlanChoice): ExecutablePlan {
+  const fileBytes = gguf.files.map(({ bytes }) => bytes);
   const tiers = model.units.map((_, i) => {
     const tier = TIERS[choice.tiers[i % choice.tiers.length]];
     return choice.inPlace && tier === 'host-copy' ? 'device' : tier;
   });
   const unitBytes = Math.max(...model.units.map(({ tensors }) => pack(tensors).bytes));
-  const reads = model.units.map(({ tensors }) => extentsOf(tensors, choice.alignment));
+  const reads = model.units.map(({ tensors }) => extentsOf(tensors, fileBytes, choice.alignment));
   const stagingBytes = Math.max(...reads.flat().map(({ at, bytes }) => at + bytes));
   const streams = tiers.some((tier) => tier !== 'device');
   const schedule = (maxRows: number, shift: number) => {
@@ -51,12 +52,12 @@ export function planOf(model: Model, choice: PlanChoice): ExecutablePlan {
   };
 }
 
-/** Aligned reads that cover the tensors, joined where they touch and cut in two where they are long. */
-function extentsOf(tensors: readonly TensorInfo[], alignment: number): Extent[] {
+/** Aligned reads (but for the last bytes of a file) that cover the tensors, joined where they touch and cut in two where they are long. */
+function extentsOf(tensors: readonly TensorInfo[], fileBytes: readonly number[], alignment: number): Extent[] {
   const ranges: { file: number; offset: number; end: number }[] = [];
   for (const { file, offset, bytes } of tensors.toSorted((a, b) => a.file - b.file || a.offset - b.offset)) {
     const begin = Math.floor(offset / alignment) * alignment;
-    const end = Math.ceil((offset + bytes) / alignment) * alignment;
+    const end = Math.min(Math.ceil((offset + bytes) / alignment) * alignment, fileBytes[file]);
     const last = ranges.at(-1);
     if (last && last.file === file && begin <= last.end) last.end = Math.max(last.end, end);
     else ranges.push({ file, offset: begin, end });
@@ -67,7 +68,7 @@ function extentsOf(tensors: readonly TensorInfo[], alignment: number): Extent[] 
     const half = Math.ceil(bytes / 2 / alignment) * alignment;
     const first = at;
     at += Math.ceil(bytes / 4096) * 4096;
-    if (half === bytes) return [{ file, offset, bytes, at: first }];
+    if (half >= bytes) return [{ file, offset, bytes, at: first }];
     return [
       { file, offset, bytes: half, at: first },
       { file, offset: offset + half, bytes: bytes - half, at: first + half },

@@ -35,8 +35,7 @@ export class TestReader implements FileReader {
       const view = memory.view(at, bytes);
       for (let done = 0; done < bytes; ) {
         const got = readSync(this.#files[file], view, done, bytes - done, offset + done);
-        // The last read of a file is aligned and may end behind it.
-        if (got === 0) break;
+        if (got === 0) throw new Error(`the file ends at byte ${offset + done}`);
         done += got;
       }
     } finally {
