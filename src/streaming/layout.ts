@@ -69,11 +69,11 @@ export function asInFile(
 /** Where tensors lie in a staging buffer that is filled by these extents. Throws NtxError('internal') for bytes that are not read. */
 export function locate(tensors: readonly TensorInfo[], extents: readonly Extent[]): PlacedTensor[] {
   return tensors.map((tensor) => {
-    const first = extents.find((extent) => covers(extent, tensor.file, tensor.offset));
-    if (first) {
-      const at = first.at + tensor.offset - first.offset;
-      if (isRead(tensor, at, extents)) return { tensor, at };
-    }
+    // The end of one tensor's last block may be the beginning of another, which is read again with its own.
+    const begins = extents.filter((extent) => covers(extent, tensor.file, tensor.offset));
+    const places = begins.map(({ at, offset }) => at + tensor.offset - offset);
+    const at = places.find((place) => isRead(tensor, place, extents));
+    if (at !== undefined) return { tensor, at };
     throw new NtxError('internal', `the plan does not read all of ${tensor.name} into one place`, 'report this');
   });
 }
