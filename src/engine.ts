@@ -10,7 +10,7 @@ import { allocateBuffers } from './streaming/buffers.js';
 import type { FileReader } from './streaming/file-reader.js';
 import type { LoadOptions } from './streaming/load.js';
 import { openReader } from './streaming/open-reader.js';
-import { placeModel } from './streaming/place.js';
+import { placeWeights } from './streaming/place.js';
 import { type ExecutablePlan, recordPlan, residentPlan } from './streaming/recording.js';
 import { startStreamer } from './streaming/start.js';
 import type { Streamer } from './streaming/streamer.js';
@@ -60,6 +60,8 @@ export interface ForwardOptions extends LoadOptions {
   readonly plan?: ExecutablePlan | undefined;
   /** What reads units of the tier `disk`, and is closed with the rest. Default: the fastest way to the model's files. */
   readonly reader?: FileReader | undefined;
+  /** Compare the checksum of every unit that is read again with that of its first read. */
+  readonly verify?: boolean | undefined;
 }
 
 /** A model that is ready for passes. Its memory lives as long as the backend, or until free(). */
@@ -84,12 +86,13 @@ export async function createForward(
   const plan = options.plan ?? residentPlan(model);
   const buffers = allocateBuffers(backend, model.buffers, sizes);
   await fill(backend, buffers.ranges.get(ROPE_TABLE)!, ropeTable(model.config.rope, sizes.context));
-  const placed = await placeModel(gguf, model, backend, plan, options);
+  const placed = await placeWeights(gguf, model, backend, plan, options);
   const recordings = recordPlan(backend, model, plan, { ...placed, buffers: buffers.ranges }, sizes);
   for (const { list } of recordings) await list.ready?.(options.onKernels);
   const paths = gguf.files.map(({ path }) => path);
   const reader = plan.staging.length === 0 ? null : (options.reader ?? (await openReader(paths)));
-  const { streamer, close } = startStreamer({ backend, model, placed, recordings, reader });
+  const { verify = false } = options;
+  const { streamer, close } = await startStreamer({ backend, model, placed, recordings, reader, verify });
   const forward = new Forward(backend, streamer, buffers.ranges.get(OUTPUTS)!, sizes);
   const free = async () => {
     await close();

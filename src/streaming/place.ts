@@ -12,7 +12,7 @@ import { readWeights, type WeightRange } from './read-weights.js';
 import type { ExecutablePlan } from './recording.js';
 
 /** A model's weights where the plan has them. */
-export interface PlacedModel {
+export interface PlacedWeights {
   /** Resident ones, and the embedding. */
   readonly weights: ReadonlyMap<string, BoundWeight>;
   /** Per index of a unit: pinned RAM with its tensors, packed as in a slot. */
@@ -28,13 +28,13 @@ export interface PlacedModel {
  * Allocates the plan's memory and fills it. On failure or cancellation everything is freed before the NtxError comes. Units of
  * `disk` stay in their files.
  */
-export async function placeModel(
+export async function placeWeights(
   gguf: GgufModel,
   model: Model,
   backend: Backend,
   plan: ExecutablePlan,
   options: LoadOptions = {},
-): Promise<PlacedModel> {
+): Promise<PlacedWeights> {
   const reader = await openReader(
     gguf.files.map(({ path }) => path),
     { useCache: true },

@@ -1,8 +1,9 @@
 import type { Backend } from '../backend/backend.js';
 import { NtxError } from '../errors.js';
 import type { Model } from '../model/index.js';
+import type { Transfer } from '../placement/plan.js';
 import type { FileReader } from './file-reader.js';
-import type { PlacedModel } from './place.js';
+import type { PlacedWeights } from './place.js';
 import type { Recording } from './recording.js';
 import { Streamer } from './streamer.js';
 import { DiskTier, PinnedTier } from './tiers.js';
@@ -10,20 +11,25 @@ import { DiskTier, PinnedTier } from './tiers.js';
 export interface StreamParts {
   readonly backend: Backend;
   readonly model: Model;
-  readonly placed: PlacedModel;
+  readonly placed: PlacedWeights;
   readonly recordings: readonly Recording[];
   readonly reader: FileReader | null;
+  /** Checksums of units on disk are recorded now, and compared whenever these are read. */
+  readonly verify: boolean;
 }
 
-/** A streamer over the tiers of a placed model, with the first units on their way. */
-export function startStreamer({ backend, model, placed, recordings, reader }: StreamParts): {
+export interface StartedStreamer {
   readonly streamer: Streamer;
   /** Resolves when nothing is read any more. */
   close(): Promise<void>;
-} {
+}
+
+/** A streamer over the tiers of a placed model, with the first units on their way. */
+export async function startStreamer(parts: StreamParts): Promise<StartedStreamer> {
+  const { backend, model, placed, recordings, reader, verify } = parts;
   const { pinned, slots, staging } = placed;
   const host = new PinnedTier(backend, pinned);
-  const disk = reader && new DiskTier(backend, reader, model.units, staging);
+  const disk = reader && new DiskTier(backend, reader, model.units, staging, verify);
   reader?.attach?.(staging.map((memory) => ({ memory, offset: 0, bytes: memory.bytes })));
   const tierOf = (transfer: { readonly staging: number | null }) => {
     if (transfer.staging === null) return host;
@@ -31,7 +37,6 @@ export function startStreamer({ backend, model, placed, recordings, reader }: St
     throw new NtxError('internal', 'the plan reads from disk and there is no reader', 'report this');
   };
   const streamer = new Streamer({ backend, recordings, slots, stagingCount: staging.length, tierOf });
-  streamer.start();
   let closed: Promise<void> | null = null;
   const end = async () => {
     streamer.stop();
@@ -42,5 +47,19 @@ export function startStreamer({ backend, model, placed, recordings, reader }: St
     closed ??= end();
     return closed;
   };
+  try {
+    if (verify && disk) await recordChecksums(disk, recordings[0].transfers);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  streamer.start();
   return { streamer, close };
+}
+
+/** Reads every unit on disk once; as many at a time as there are staging buffers. */
+async function recordChecksums(disk: DiskTier, transfers: readonly Transfer[]): Promise<void> {
+  const reads = transfers.filter(({ staging }) => staging !== null).map((transfer) => disk.fetch(transfer, () => {}));
+  const failed = (await Promise.allSettled(reads)).find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
 }

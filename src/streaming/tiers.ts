@@ -1,7 +1,9 @@
 // Where a streamed unit's bytes come from. The streamer knows a tier by this interface alone.
 import type { Backend, DeviceMemory, Fence, HostMemory } from '../backend/backend.js';
+import { NtxError } from '../errors.js';
 import type { Unit } from '../model/unit.js';
 import type { Transfer } from '../placement/plan.js';
+import { checksum } from './checksum.js';
 import type { FileReader } from './file-reader.js';
 import { locate, pack } from './layout.js';
 
@@ -35,14 +37,19 @@ export class PinnedTier implements Tier {
 export class DiskTier implements Tier {
   /** Per staging buffer: it may be written to again. Rejects when the device has failed. */
   readonly #free: Promise<void>[];
+  /** Of units that were read before; null where none are kept. */
+  readonly #checksums: Map<number, string> | null;
 
   constructor(
     private readonly backend: Backend,
     private readonly reader: FileReader,
     private readonly units: readonly Unit[],
     private readonly staging: readonly HostMemory[],
+    /** Every read of a unit must bring what its first one brought. */
+    verify: boolean,
   ) {
     this.#free = staging.map(() => Promise.resolve());
+    this.#checksums = verify ? new Map() : null;
   }
 
   fetch(transfer: Transfer, onBegin: () => void): Promise<void> {
@@ -82,9 +89,26 @@ export class DiskTier implements Tier {
     await Promise.allSettled(this.#free);
   }
 
-  async #read({ extents }: Transfer, memory: HostMemory): Promise<void> {
-    const results = await Promise.allSettled(extents.map((extent) => this.reader.read({ ...extent, memory })));
+  async #read(transfer: Transfer, memory: HostMemory): Promise<void> {
+    const results = await Promise.allSettled(transfer.extents.map((extent) => this.reader.read({ ...extent, memory })));
     const failed = results.find((result) => result.status === 'rejected');
     if (failed) throw failed.reason;
+    if (this.#checksums) await this.#verify(transfer, memory, this.#checksums);
+  }
+
+  async #verify({ unit, extents }: Transfer, memory: HostMemory, known: Map<number, string>): Promise<void> {
+    const { name, tensors } = this.units[unit];
+    const sums = locate(tensors, extents).map(({ tensor: { bytes }, at }) => checksum({ memory, offset: at, bytes }));
+    const sum = (await Promise.all(sums)).join();
+    const before = known.get(unit);
+    if (before === undefined) known.set(unit, sum);
+    else if (before !== sum) {
+      const at = `from byte ${tensors[0].offset} of its file on`;
+      throw new NtxError(
+        'io',
+        `${name} (${at}) is not what it was when it was loaded: its checksum is another`,
+        'check the drive; if the file was replaced, load the model again',
+      );
+    }
   }
 }

@@ -30,10 +30,10 @@ describe.each(PLANS)('units %s', (_, choice) => {
   let reader: TestReader;
   let loaded: LoadedForward;
 
-  const load = async (disturb: TestReader['disturb'] = null) => {
+  const load = async (disturb: TestReader['disturb'] = null, verify = false) => {
     reader = new TestReader(opened.gguf.files.map(({ path }) => path));
     reader.disturb = disturb;
-    return createForward(opened, backend, SIZES, { plan: planOf(opened, choice), reader });
+    return createForward(opened, backend, SIZES, { plan: planOf(opened, choice), reader, verify });
   };
 
   beforeAll(async () => {
@@ -120,6 +120,21 @@ describe.each(PLANS)('units %s', (_, choice) => {
     await loaded.close();
     await ended;
     expect(reader.open).toBe(0);
+    await loaded.free();
+  });
+
+  test('checksums tell of bytes that changed, and let right ones pass', async () => {
+    loaded = await load(null, true);
+    expect(await runBatches(loaded, BATCHES)).toEqual(wanted);
+    const at = reader.count + 9;
+    reader.damage = (bytes, count) => {
+      if (count === at) bytes[bytes.length >> 1] ^= 1;
+    };
+    await expect(runBatches(loaded, [...BATCHES, ...BATCHES])).rejects.toMatchObject({
+      code: 'io',
+      message: expect.stringMatching(/^(layer \d+ (attention|feed-forward)|output) \(from byte \d+/),
+    });
+    expect(await runBatches(loaded, BATCHES)).toEqual(wanted);
     await loaded.free();
   });
 

@@ -13,6 +13,8 @@ export class TestReader implements FileReader {
   readonly maxBytes = 2 ** 30;
   readonly depth = 64;
   disturb: Disturb | null = null;
+  /** Called after each read with what it brought. */
+  damage: ((bytes: Uint8Array, count: number) => void) | null = null;
   /** Reads that have begun. */
   count = 0;
   /** Reads that have not ended. */
@@ -38,6 +40,7 @@ export class TestReader implements FileReader {
         if (got === 0) throw new Error(`the file ends at byte ${offset + done}`);
         done += got;
       }
+      this.damage?.(view, count);
     } finally {
       this.open--;
     }
