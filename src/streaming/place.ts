@@ -37,7 +37,7 @@ export async function placeWeights(
 ): Promise<PlacedWeights> {
   const reader = await openReader(
     gguf.files.map(({ path }) => path),
-    { useCache: true },
+    { useCache: true, ...(backend.device.hostIsDevice && { method: 'pread' }) }, // into fresh memory there, into staging elsewhere
   );
   const placing = new Placing(backend, reader.alignment);
   try {
