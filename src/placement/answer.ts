@@ -1,6 +1,5 @@
 // What the planner answers beside the plan: why this one.
 import type { Plan, Resource } from './plan.js';
-import type { PlanRequest } from './request.js';
 
 /** One thing that a resource does in the simulated pass. */
 export interface TimelineEvent {
@@ -40,18 +39,14 @@ export interface PlanAnswer {
   /** True when every unit is resident on the device: nothing streams. */
   readonly fitsDevice: boolean;
   readonly use: MemoryUse;
-  /** The sum of weight x seconds that was minimized, and what no placement can be below. */
-  readonly objective: { readonly seconds: number; readonly lowerBound: number };
+  /**
+   * The sum of weight x seconds that was minimized: simulated, in the steady-state model that placements are chosen by, and
+   * what no placement can be below in that model. (steadyState - lowerBound) / lowerBound is how far from optimal it can be.
+   */
+  readonly objective: { readonly seconds: number; readonly steadyState: number; readonly lowerBound: number };
   readonly refused: readonly Alternative[];
   /** Seconds of a pass of each class with one GiB more of a budget; null where there is no such budget. */
   readonly oneMoreGiB: { readonly device: readonly number[] | null; readonly host: readonly number[] };
   /** One simulated pass in steady state for each class, in the order of `plan.schedules`. */
   readonly timelines: readonly (readonly TimelineEvent[])[];
 }
-
-/**
- * `planModel(request)` in planner.ts: the placement with the least weighted seconds, its schedules and their simulation.
- * Throws NtxError('no-memory') that names the budget, what it lacks and the smallest budget or context that works, and
- * NtxError('internal') for a request that contradicts itself.
- */
-export type PlanModel = (request: PlanRequest) => PlanAnswer;

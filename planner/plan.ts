@@ -1,0 +1,201 @@
+// The whole answer to a request: ring sizes are tried, each with its best placement, and judged by simulation.
+import { Choice } from './choice';
+import { Costs, DISK, HOST, RESIDENT } from './cost';
+import { Groups } from './groups';
+import { Placer } from './place';
+import { Problem, Widths } from './problem';
+import { FIRST_LAYERS, Request } from './request';
+import { Schedule } from './schedule';
+import { COMPUTE, CPU_BUSY, DISK_BUSY, LINK_BUSY, MEMORY_BUSY, Simulation, simulate } from './simulate';
+
+/** Fewer buffers would make copies wait for kernels and kernels for copies. */
+const FEWEST: i32 = 2;
+/** Ring sizes worth trying, ascending; a larger one takes memory from resident units. */
+const SIZES: StaticArray<i32> = [2, 3, 4, 6, 8, 12, 16];
+/** A larger ring is not tried when the simulation is this close to the steady state, or the last one gained less. */
+const CLOSE: f64 = 0.002;
+
+export class Planned {
+  readonly passes: Simulation[] = [];
+  /** Weighted seconds of the simulated passes. */
+  seconds: f64 = 0;
+
+  constructor(readonly schedule: Schedule) {
+    const problem = schedule.choice.problem;
+    for (let class_ = 0; class_ < problem.classes; class_++) {
+      const pass = simulate(problem.costs.request, schedule, class_);
+      this.passes.push(pass);
+      this.seconds += problem.weight[class_] * pass.seconds;
+    }
+  }
+
+  get steadyState(): f64 {
+    return this.schedule.choice.seconds;
+  }
+
+  /** Whether the rings fit with what they really take. */
+  get fits(): bool {
+    const problem = this.schedule.choice.problem;
+    const device = this.schedule.unitBytes(true);
+    const host = this.schedule.unitBytes(false) + this.schedule.stagingBytes;
+    if (!problem.costs.hasDevice) return device + host <= problem.costs.request.hostBytes;
+    const request = problem.costs.request;
+    return device + this.schedule.slotBytes <= request.deviceBytes && host <= request.hostBytes;
+  }
+
+  usesDisk(): bool {
+    for (let unit = 0; unit < this.schedule.codes.length; unit++) if (this.schedule.codes[unit] === DISK) return true;
+    return false;
+  }
+}
+
+export class Planner {
+  best: Planned | null = null;
+  /** No placement with rings of as many buffers as the best one's has less weighted seconds in steady state. */
+  bound: f64 = 0;
+
+  private readonly placer: Placer;
+
+  constructor(private readonly request: Request) {
+    this.placer = new Placer(request);
+  }
+
+  run(): void {
+    const request = this.request;
+    let slots = request.fixedSlots > 0 ? request.fixedSlots : FEWEST;
+    let staging = request.fixedStaging > 0 ? request.fixedStaging : FEWEST;
+    const first = this.attempt(slots, staging);
+    if (!first) return;
+    if (request.fixedSlots === 0 && request.hasDevice) slots = this.grow(slots, staging, true);
+    if (request.fixedStaging === 0 && this.best!.usesDisk()) staging = this.grow(slots, staging, false);
+  }
+
+  /** Tries larger rings while they help; returns the best size. */
+  private grow(slots: i32, staging: i32, ofSlots: bool): i32 {
+    let size = ofSlots ? slots : staging;
+    let misses = 0;
+    for (let i = 0; i < SIZES.length && misses < 2; i++) {
+      const more = SIZES[i];
+      const best = this.best!;
+      const transfers = this.mostTransfers(best, ofSlots);
+      if (more <= size || more > transfers) continue;
+      if (best.seconds <= best.steadyState * (1 + CLOSE)) break;
+      const before = best.seconds;
+      const tried = ofSlots ? this.attempt(more, staging) : this.attempt(slots, more);
+      if (!tried) break;
+      if (this.best!.seconds < before) size = more;
+      misses = this.best!.seconds < before * (1 - CLOSE) ? 0 : misses + 1;
+    }
+    return size;
+  }
+
+  private mostTransfers(planned: Planned, ofSlots: bool): i32 {
+    let most = 0;
+    for (let class_ = 0; class_ < planned.schedule.classes.length; class_++) {
+      const transfers = planned.schedule.classes[class_];
+      let count = 0;
+      for (let i = 0; i < transfers.unit.length; i++) if (ofSlots || transfers.staging[i] >= 0) count++;
+      most = max(most, count);
+    }
+    return most;
+  }
+
+  /** The best placement for these rings; false when nothing fits. */
+  private attempt(slots: i32, staging: i32): bool {
+    const request = this.request;
+    const known = this.best ? this.best!.schedule.codes : null;
+    if (request.kind === FIRST_LAYERS) {
+      const schedule = firstLayers(request, slots, staging);
+      if (schedule) this.keep(new Planned(schedule));
+      return schedule != null;
+    }
+    const found = this.placer.place(slots, staging, request.deviceBytes, request.hostBytes, known);
+    if (!found.choice) return false;
+    const planned = new Planned(new Schedule(found.choice!, null));
+    if (this.keep(planned)) this.bound = found.bound;
+    // Rings that are fixed are there to be compared: nothing else varies.
+    if (request.fixedSlots === 0 || request.fixedStaging === 0) this.useSpare(planned, slots, staging);
+    return true;
+  }
+
+  private keep(planned: Planned): bool {
+    if (this.best && planned.seconds >= this.best!.seconds) return false;
+    this.best = planned;
+    return true;
+  }
+
+  /** Slots that take smaller units than the widest are smaller: what they leave may hold more units. */
+  private useSpare(planned: Planned, slots: i32, staging: i32): void {
+    const request = this.request;
+    const choice = planned.schedule.choice;
+    const spareSlots = choice.problem.slotBytes(choice.slot) - planned.schedule.slotBytes;
+    const spareStaging = choice.problem.stagingBytes(choice.stage) - planned.schedule.stagingBytes;
+    if (spareSlots < smallest(request) && spareStaging < smallest(request)) return;
+    const device = request.deviceBytes + spareSlots;
+    const found = this.placer.place(slots, staging, device, request.hostBytes + spareStaging, planned.schedule.codes);
+    if (!found.choice) return;
+    const wider = new Planned(new Schedule(found.choice!, null));
+    if (wider.fits) this.keep(wider);
+  }
+}
+
+function smallest(request: Request): f64 {
+  let least: f64 = Infinity;
+  for (let unit = 0; unit < request.units; unit++) least = Math.min(least, request.unitBytes[unit]);
+  return least;
+}
+
+/** What a split by layers comes to: the first units on the device, the next in RAM, the last on disk. */
+function firstLayers(request: Request, slots: i32, staging: i32): Schedule | null {
+  const costs = new Costs(request, 0);
+  const widths = new Widths(0, Infinity, 0, Infinity);
+  const problem = new Problem(costs, new Groups(costs), slots, staging, request.deviceBytes, request.hostBytes, widths);
+  const codes = new StaticArray<i32>(request.units);
+  let all: f64 = 0;
+  let widest: f64 = 0;
+  let stage: f64 = 0;
+  for (let unit = 0; unit < request.units; unit++) {
+    all += request.unitBytes[unit];
+    widest = Math.max(widest, request.unitBytes[unit]);
+    stage = Math.max(stage, problem.costs.staging[unit]);
+  }
+  let device = request.hasDevice ? request.deviceBytes : request.hostBytes;
+  if (all > device) device -= request.hasDevice ? problem.slotBytes(widest) : problem.stagingBytes(stage);
+  let host = request.hasDevice ? request.hostBytes : 0;
+  if (all - Math.max(0, device) > host) host -= problem.stagingBytes(stage);
+  for (let unit = 0; unit < request.units; unit++) {
+    const bytes = request.unitBytes[unit];
+    if (device >= bytes) {
+      codes[unit] = RESIDENT;
+      device -= bytes;
+    } else if (host >= bytes) {
+      codes[unit] = HOST;
+      device = 0;
+      host -= bytes;
+    } else {
+      codes[unit] = DISK;
+      device = 0;
+      host = 0;
+    }
+  }
+  const choice = new Choice(problem);
+  return choice.set(codes) && choice.fits ? new Schedule(choice, codes) : null;
+}
+
+/** The resource that a pass waits for, as simulate.ts numbers them. */
+export function binding(request: Request, pass: Simulation): i32 {
+  const busy = pass.busy;
+  const chain = busy[COMPUTE] + busy[CPU_BUSY] + pass.aside;
+  const shared = request.hasDevice && !request.overlaps ? busy[COMPUTE] : 0;
+  let bound = busy[CPU_BUSY] > busy[COMPUTE] ? CPU_BUSY : COMPUTE;
+  let most = chain;
+  if (busy[LINK_BUSY] + shared > most && busy[LINK_BUSY] > 0) {
+    most = busy[LINK_BUSY] + shared;
+    bound = busy[LINK_BUSY] >= shared ? LINK_BUSY : COMPUTE;
+  }
+  if (busy[DISK_BUSY] > most) {
+    most = busy[DISK_BUSY];
+    bound = DISK_BUSY;
+  }
+  return busy[MEMORY_BUSY] > most ? MEMORY_BUSY : bound;
+}

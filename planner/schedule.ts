@@ -1,0 +1,151 @@
+// From how many units of each kind go where to which ones, in which order, and into which slots.
+
+import { Choice } from './choice';
+import { DISK, HOST, modeOf, ON_CPU, ON_DEVICE } from './cost';
+import { Reads, unitReads } from './extents';
+
+/** Who takes which of a ring's buffers; -1: the transfer takes none. */
+class Ring {
+  /** Bytes of each buffer. */
+  bytes: f64[] = [];
+
+  constructor(private readonly most: i32) {}
+
+  /**
+   * Buffers for transfers of these bytes. The cycle is cut into as few blocks as the ring allows, of equal length but for
+   * one; a buffer is used once a block. So even across the end of a pass a buffer is used again only after a whole block:
+   * no assignment keeps all uses of all buffers further apart.
+   */
+  assign(wanted: f64[]): i32[] {
+    const taken: i32[] = [];
+    const count = wanted.length;
+    if (count === 0) return taken;
+    const blocks = (count + this.most - 1) / this.most;
+    for (let block = 0, next = 0; block < blocks; block++) {
+      const end = <i32>((<i64>(block + 1) * count) / blocks);
+      for (let buffer = 0; next < end; next++, buffer++) {
+        if (buffer === this.bytes.length) this.bytes.push(0);
+        this.bytes[buffer] = Math.max(this.bytes[buffer], wanted[next]);
+        taken.push(buffer);
+      }
+    }
+    return taken;
+  }
+}
+
+/** What passes of one class move, in the order in which they use it. */
+export class Transfers {
+  unit: i32[] = [];
+  /** -1: none. */
+  slot: i32[] = [];
+  staging: i32[] = [];
+}
+
+/** One placement with its order: what the streamer executes and simulate.ts plays through. */
+export class Schedule {
+  readonly codes: StaticArray<i32>;
+  slots: f64[] = [];
+  staging: f64[] = [];
+  readonly classes: Transfers[] = [];
+  /** Reads of units from disk, null for others. */
+  readonly reads: StaticArray<Reads | null>;
+
+  constructor(
+    readonly choice: Choice,
+    /** Codes that are not to be spread; null: they are. */
+    codes: StaticArray<i32> | null,
+  ) {
+    const problem = choice.problem;
+    this.codes = codes ? codes : spread(choice);
+    this.reads = new StaticArray<Reads | null>(problem.units);
+    for (let unit = 0; unit < problem.units; unit++) {
+      if (this.codes[unit] === DISK) this.reads[unit] = unitReads(problem.costs.request, unit);
+    }
+    const slots = new Ring(problem.slots);
+    const staging = new Ring(problem.staging);
+    for (let class_ = 0; class_ < problem.classes; class_++) this.classes.push(this.order(class_, slots, staging));
+    this.slots = slots.bytes;
+    this.staging = staging.bytes;
+  }
+
+  private order(class_: i32, slots: Ring, staging: Ring): Transfers {
+    const problem = this.choice.problem;
+    const transfers = new Transfers();
+    const bytes: f64[] = [];
+    const staged: f64[] = [];
+    for (let unit = 0; unit < problem.units; unit++) {
+      const code = this.codes[unit];
+      const mode = modeOf(code, class_);
+      if (mode === ON_DEVICE || mode === ON_CPU) continue;
+      transfers.unit.push(unit);
+      bytes.push(problem.costs.bytes[unit]);
+      if (code === DISK) staged.push(this.reads[unit]!.staging);
+    }
+    const slot = problem.costs.hasDevice ? slots.assign(bytes) : [];
+    const stage = staging.assign(staged);
+    for (let i = 0, from = 0; i < transfers.unit.length; i++) {
+      transfers.slot.push(slot.length > 0 ? slot[i] : -1);
+      transfers.staging.push(this.codes[transfers.unit[i]] === DISK ? stage[from++] : -1);
+    }
+    return transfers;
+  }
+
+  /** Bytes that the units of a tier take. */
+  unitBytes(resident: bool): f64 {
+    const problem = this.choice.problem;
+    let total: f64 = 0;
+    for (let unit = 0; unit < problem.units; unit++) {
+      const code = this.codes[unit];
+      if (resident ? code === 0 : code >= HOST) total += problem.costs.bytes[unit];
+    }
+    return total;
+  }
+
+  get slotBytes(): f64 {
+    return sum(this.slots);
+  }
+
+  get stagingBytes(): f64 {
+    return sum(this.staging);
+  }
+}
+
+function sum(values: f64[]): f64 {
+  let total: f64 = 0;
+  for (let i = 0; i < values.length; i++) total += values[i];
+  return total;
+}
+
+/**
+ * Units that cost the same exchange their codes until each code is spread evenly over the layers: a block of resident layers
+ * would let the link run dry behind it and the chain wait before it.
+ */
+function spread(choice: Choice): StaticArray<i32> {
+  const problem = choice.problem;
+  const groups = problem.groups;
+  const codes = new StaticArray<i32>(problem.units);
+  const kinds = problem.kinds;
+  const given = new StaticArray<i32>(kinds);
+  for (let group = 0; group < groups.count; group++) {
+    given.fill(0);
+    const first = groups.first[group];
+    const size = groups.size(group);
+    // Units of a group are in the model's order. Each takes the code that is furthest behind its share.
+    for (let i = 0; i < size; i++) {
+      let most = -1;
+      let behind: f64 = 0;
+      for (let code = 0; code < kinds; code++) {
+        const count = choice.count(group, code);
+        if (given[code] === count) continue;
+        const lag = (<f64>count * (<f64>i + 0.5)) / <f64>size - <f64>given[code];
+        if (most < 0 || lag > behind) {
+          most = code;
+          behind = lag;
+        }
+      }
+      given[most]++;
+      codes[groups.order[first + i]] = most;
+    }
+  }
+  return codes;
+}
