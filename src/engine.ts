@@ -38,7 +38,12 @@ export async function loadModel(path: string = EMBEDDED_MODEL, options: LoadMode
   }
 }
 
-function passSizes(config: ModelConfig, { kind }: DeviceInfo, options: LoadModelOptions): PassSizes {
+/** The sizes of passes that options ask for, on a kind of device. Throws NtxError('bad-argument'). */
+export function passSizes(
+  config: ModelConfig,
+  { kind }: Pick<DeviceInfo, 'kind'>,
+  options: LoadModelOptions,
+): PassSizes {
   const whole = (name: 'context' | 'maxRows' | 'maxOutputs', fallback: number) => {
     const value = options[name] ?? fallback;
     if (!Number.isInteger(value) || value < 1 || value > 2 ** 24) {

@@ -7,6 +7,7 @@ import { addDoctor } from './doctor.js';
 import { addInspect } from './inspect.js';
 import { addMeasure } from './measure.js';
 import { addPerplexity } from './perplexity.js';
+import { addPlan } from './plan.js';
 import { addRun } from './run.js';
 import { addSynth } from './synth.js';
 import { version } from './version.js';
@@ -35,7 +36,7 @@ function createProgram(): Command {
     .exitOverride()
     .configureOutput({ writeErr: () => {} })
     .addHelpText('after', '\nBegin with `ntx run`: the model that comes with ntx tells a story.');
-  for (const add of [addRun, addChat, addInspect, addBench, addSynth, addPerplexity, addMeasure, addDoctor])
+  for (const add of [addRun, addChat, addInspect, addBench, addSynth, addPerplexity, addPlan, addMeasure, addDoctor])
     add(program);
   return program;
 }

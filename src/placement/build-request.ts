@@ -4,13 +4,12 @@ import { NtxError } from '../errors.js';
 import type { GgmlType, GgufModel } from '../gguf/types.js';
 import type { BufferSpec, Model, Unit } from '../model/index.js';
 import { bufferBytes } from '../streaming/buffers.js';
+import { pack } from '../streaming/layout.js';
 import type { MemoryBudget } from './budget.js';
 import type { CpuRates, DiskDescription, Machine, ProductRates } from './machine.js';
 import { bestCopies, cpuRatesOf, pointsOf, productSeconds } from './rates.js';
 import type { Drive, HostMemoryRates, Link, PlanRequest, PlanUnit, Resident, RowClass, UnitWork } from './request.js';
 
-/** Each tensor of a unit begins at a multiple of this: WebGPU's largest minimum for offsets of bindings. */
-const TENSOR_ALIGNMENT = 256;
 /** Classes up to this many rows are decodes of several sequences, with an output for each row; above are prompts, with one. */
 const MOST_DECODE_ROWS = 16;
 const DECODE_CLASSES = [1, 4, MOST_DECODE_ROWS];
@@ -94,9 +93,8 @@ function unitOf(
   classes: readonly RowClass[],
   sizes: PassSizes,
 ): PlanUnit {
-  const aligned = (bytes: number) => Math.ceil(bytes / TENSOR_ALIGNMENT) * TENSOR_ALIGNMENT;
   return {
-    bytes: unit.tensors.reduce((sum, { bytes }) => sum + aligned(bytes), 0),
+    bytes: pack(unit.tensors).bytes,
     ranges: unit.tensors.map(({ file, offset, bytes }) => ({ file, offset, bytes })),
     work: classes.map(({ maxRows }) => workOf(unit, model, machine, cpu, maxRows, sizes)),
   };

@@ -13,7 +13,7 @@ export function explainNoRoom(request: PlanRequest, fits: (request: PlanRequest)
     if (!budget || freeBytes(budget) >= 0) continue;
     const context = smallerContext(request, fits);
     const needed = smallest(request, side, fits);
-    return noRoom(where[side], budget, needed, `${largestOf(budget)} alone does not fit`, context);
+    return noRoom(where[side], budget, needed, overdrawn(budget), context);
   }
   const sides = request.device ? (['device', 'host'] as const) : (['host'] as const);
   const ways = sides.flatMap((side) => {
@@ -52,9 +52,13 @@ function mib(bytes: number): string {
   return `${Math.ceil(bytes / MIB)} MiB`;
 }
 
-function largestOf({ residents }: Budget): string {
+/** Of a budget that does not even hold what is always there. */
+function overdrawn({ bytes, residents }: Budget): string {
   const largest = residents.reduce((most, resident) => (resident.bytes > most.bytes ? resident : most));
-  return `${largest.name} (${mib(largest.bytes)})`;
+  const most = `${largest.name} (${mib(largest.bytes)})`;
+  return largest.bytes > bytes
+    ? `${most} alone does not fit`
+    : `what is always there does not fit, of which ${most} is most`;
 }
 
 /** The least budget of one side, all else as it is, to the MiB; null: no budget of this side helps. */

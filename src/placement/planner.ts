@@ -5,7 +5,7 @@ import { NtxError } from '../errors.js';
 import type { PlanAnswer } from './answer.js';
 import { explainNoRoom } from './no-room.js';
 import type { PlanRequest } from './request.js';
-import { type AnswerWords, decodeAnswer, encodeRequest, KINDS, type PlannedWords } from './wire.js';
+import { type AnswerWords, decodeAnswer, encodeRequest, freeBytes, KINDS, type PlannedWords } from './wire.js';
 
 const WASM = fileURLToPath(new URL('../../dist/planner.wasm', import.meta.url));
 const GIB = 2 ** 30;
@@ -78,6 +78,10 @@ function ask(
   request: PlanRequest,
   kind: (typeof KINDS)[number] = 'free',
 ): PlannedWords | { readonly status: 'no-room' } {
+  // What is always there has its place before any unit.
+  if ([request.device, request.host].some((budget) => budget !== null && freeBytes(budget) < 0)) {
+    return { status: 'no-room' };
+  }
   const words = encodeRequest(request, kind);
   const planner = instantiate();
   const at = planner.reserve(words.length) >>> 0;

@@ -1,0 +1,80 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import type { Machine } from '../../src/placement/machine.js';
+import { readMachine } from '../../src/placement/machine-json.js';
+import {
+  type Memories,
+  memoriesHere,
+  memoriesOf,
+  type PlacementOptions,
+  planFor,
+} from '../../src/placement/plan-for.js';
+import { shapeModel } from '../../src/synth/shape-model.js';
+
+const GIB = 2 ** 30;
+const SIZES = { maxRows: 512, maxOutputs: 8, slots: 1, context: 4096 };
+const { gguf, model } = shapeModel('llama-8b', 'Q4_K');
+
+let h100: Machine;
+beforeAll(async () => {
+  h100 = await readMachine('h100-80gb');
+});
+
+const plan = (machine: Machine, options: Partial<PlacementOptions> = {}) =>
+  planFor(gguf, model, machine, { sizes: SIZES, memories: memoriesOf(machine), ...options });
+
+/** The machine with another device. */
+const withDevice = (changes: Partial<Machine['device']>): Machine => ({
+  ...h100,
+  device: { ...h100.device, ...changes },
+});
+
+describe('budgets of a plan', () => {
+  test('of a discrete device are its own and those of RAM', () => {
+    const { budgets, answer } = plan(h100);
+    expect([budgets.device?.bytes, budgets.host.bytes]).toEqual([79.5 * GIB, 126 * GIB]);
+    expect(answer.fitsDevice).toBe(true);
+  });
+
+  test('follow what is asked for, and the plan stays within them', () => {
+    const { budgets, answer, request } = plan(h100, { vram: { bytes: 3 * GIB }, ram: { share: 0.25 } });
+    expect([budgets.device?.bytes, budgets.host.bytes]).toEqual([3 * GIB, 32 * GIB]);
+    expect(answer.fitsDevice).toBe(false);
+    const residents = request.device!.residents.reduce((sum, { bytes }) => sum + bytes, 0);
+    expect(answer.use.device + answer.use.slots + residents).toBeLessThanOrEqual(3 * GIB);
+  });
+
+  test('of a device that shares RAM are parts of it', () => {
+    const { budgets } = plan(withDevice({ kind: 'integrated-gpu', backend: 'webgpu' }));
+    expect(budgets.device!.bytes + budgets.host.bytes).toBe(126 * GIB);
+    expect(budgets.device!.bytes).toBeGreaterThan(budgets.host.bytes);
+  });
+
+  test('have to be said for a device that does not', () => {
+    const silent = withDevice({ memoryBytes: null, backend: 'webgpu' });
+    expect(() => plan(silent)).toThrow(/does not say how much memory it has/);
+    expect(plan(silent, { vram: { bytes: 16 * GIB } }).answer.fitsDevice).toBe(true);
+  });
+
+  test('where the host is the device there is no VRAM', () => {
+    const cpu = { ...withDevice({ backend: 'cpu', kind: 'cpu', hostIsDevice: true }), link: null };
+    const { budgets, answer } = plan(cpu);
+    expect([budgets.device, answer.fitsDevice]).toEqual([null, true]);
+    expect(() => plan(cpu, { vram: { bytes: GIB } })).toThrow(/--vram: the cpu backend computes in RAM/);
+  });
+
+  test('that do not hold what is always there are refused with what would work', () => {
+    expect(() => plan(h100, { vram: { bytes: 0 } })).toThrow(
+      expect.objectContaining({ code: 'no-memory', message: expect.stringMatching(/VRAM/) }),
+    );
+    expect(() => plan(h100, { ram: { bytes: 0 } })).toThrow(
+      expect.objectContaining({ code: 'no-memory', message: expect.stringMatching(/RAM/) }),
+    );
+  });
+});
+
+test('of this machine memory is looked at', async () => {
+  const device = { backend: 'cpu', name: 'a', kind: 'cpu', memoryBytes: 1, hostIsDevice: true } as const;
+  const memories: Memories = await memoriesHere({ device });
+  expect(memories.device).toBeNull();
+  expect(memories.host.freeBytes).toBeGreaterThan(0);
+});
