@@ -32,12 +32,13 @@ function timed(object, name) {
 
 /** Milliseconds of a pass when nothing waits in between: what the device takes. */
 async function deviceTime(passes) {
-  const { backend, lists, step } = model.forward;
+  const { backend, passes, step } = model.forward;
+  const { list } = passes.recordingFor(1);
   step.clear();
   step.addOutput(step.addRow(1, 63, model.sequence.slot));
   let fence;
   const enqueue = () => {
-    for (const list of lists) fence = backend.submit(list, step);
+    fence = backend.submit(list, step);
   };
   for (let i = 0; i < 3; i++) enqueue();
   await backend.wait(fence);

@@ -25,19 +25,24 @@ fn half_pair(low: f32, high: f32) -> u32 {
   return half_bits(low) | (half_bits(high) << 16u);
 }
 
+/// A workgroup has HEAD_DIM threads or more.
 fn prepare(head: u32, row: u32, cell: u32, thread: u32) {
   let kv_at = head / GROUP * HEAD_DIM;
-  for (var i = thread; i < HEAD_DIM; i += THREADS) {
-    queries[i] = q[head * HEAD_DIM + i];
-    keys[i] = k[kv_at + i];
+  // All that comes from memory is on its way before the first barrier.
+  let pair = min(thread, ROPE_DIM / 2u - 1u);
+  let turn = table[row_position(row) * (ROPE_DIM / 2u) + pair];
+  let word = min(thread, HEAD_DIM - 1u);
+  let i = 2u * word % HEAD_DIM;
+  let values = vec2f(v[kv_at + i], v[kv_at + i + 1u]);
+  if (thread < HEAD_DIM) {
+    queries[thread] = q[head * HEAD_DIM + thread];
+    keys[thread] = k[kv_at + thread];
   }
   norm_heads(thread);
   workgroupBarrier();
-  let position = row_position(row);
-  for (var pair = thread; pair < ROPE_DIM / 2u; pair += THREADS) {
+  if (thread < ROPE_DIM / 2u) {
     let first = select(2u * pair, pair, NEOX);
     let second = select(2u * pair + 1u, pair + ROPE_DIM / 2u, NEOX);
-    let turn = table[position * (ROPE_DIM / 2u) + pair];
     let turned_q = rotated(vec2f(queries[first], queries[second]), turn);
     queries[first] = turned_q.x;
     queries[second] = turned_q.y;
@@ -46,13 +51,10 @@ fn prepare(head: u32, row: u32, cell: u32, thread: u32) {
     keys[second] = turned_k.y;
   }
   workgroupBarrier();
-  for (var word = thread; word < HEAD_DIM; word += THREADS) {
-    let i = 2u * word % HEAD_DIM;
-    if (word < HEAD_DIM / 2u) {
-      fresh[word] = half_pair(keys[i], keys[i + 1u]);
-    } else {
-      fresh[word] = half_pair(v[kv_at + i], v[kv_at + i + 1u]);
-    }
+  if (thread < HEAD_DIM / 2u) {
+    fresh[word] = half_pair(keys[i], keys[i + 1u]);
+  } else if (thread < HEAD_DIM) {
+    fresh[word] = half_pair(values.x, values.y);
   }
   workgroupBarrier();
   if (head % GROUP == 0u && thread < CHUNKS) {

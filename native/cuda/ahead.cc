@@ -32,11 +32,6 @@ void Ahead::start() {
   *gate_ = 0;
 }
 
-void Ahead::become(State state) {
-  state_ = state;
-  busy_.store(state != State::idle, std::memory_order_release);
-}
-
 void Ahead::plan(cudaEvent_t answered) {
   Repeatable* const list = std::exchange(proposed_, nullptr);
   if (list == nullptr || wait_value_ == nullptr || state_ != State::idle) return;
@@ -46,12 +41,12 @@ void Ahead::plan(cudaEvent_t answered) {
   }
   list_ = list;
   answered_ = answered;
-  become(State::planned);
+  state_ = State::planned;
 }
 
 bool Ahead::take(const Repeatable* list) {
   if (state_ != State::waiting || list_ != list) return false;
-  become(State::idle);
+  state_ = State::idle;
   return true;
 }
 
@@ -63,7 +58,7 @@ void Ahead::abandon() {
     pause_ = kPause;
   }
   proposed_ = nullptr;
-  become(State::idle);
+  state_ = State::idle;
 }
 
 void Ahead::tend(cudaStream_t stream) {
@@ -72,11 +67,12 @@ void Ahead::tend(cudaStream_t stream) {
     const auto address = reinterpret_cast<CUdeviceptr>(gate_);
     if (wait(stream, address, passes_ + 1, CU_STREAM_WAIT_VALUE_GEQ) != CUDA_SUCCESS) {
       wait_value_ = nullptr;  // this device has no such operation
-      return become(State::idle);
+      state_ = State::idle;
+      return;
     }
     ++passes_;
     idle_since_ = {};
-    become(State::waiting);
+    state_ = State::waiting;
     list_->enqueue_next();
     return;
   }

@@ -48,25 +48,23 @@ class Ahead {
     if (state_ == State::waiting) abandon();
   }
 
-  /// Whether the watcher has to tend(). From any thread.
-  bool is_busy() const { return busy_.load(std::memory_order_acquire); }
+  /// Whether the watcher has to tend(), and whether at once. From any thread.
+  bool is_busy() const { return state_.load(std::memory_order_acquire) != State::idle; }
+  bool is_planned() const { return state_.load(std::memory_order_acquire) == State::planned; }
   /// The watcher's turn: enqueues what is planned, opens the gate where nobody comes.
   void tend(cudaStream_t stream);
 
  private:
   enum class State { idle, planned, waiting };
-  void become(State state);
-
   void* wait_value_ = nullptr;  // cuStreamWaitValue32
   uint32_t* gate_ = nullptr;    // pinned; the last pass that may run
   uint32_t passes_ = 0;         // those that have been put behind the gate
-  State state_ = State::idle;
+  std::atomic<State> state_{State::idle};
   Repeatable* proposed_ = nullptr;
   Repeatable* list_ = nullptr;  // of the planned or waiting pass
   cudaEvent_t answered_ = nullptr;
   std::chrono::steady_clock::time_point idle_since_{};
   uint32_t pause_ = 0;  // proposals to pass over, after one that was in vain
-  std::atomic<bool> busy_{false};
 };
 
 }  // namespace ntx::cuda

@@ -15,6 +15,7 @@ constexpr size_t kLargestKeptRead = 1 << 20;
 constexpr size_t kReadBuffers = 4;
 /// A decode step is over within this: until then the watcher asks without a break, afterwards it sleeps in between.
 constexpr auto kEagerWatch = std::chrono::milliseconds(20);
+constexpr auto kTend = std::chrono::milliseconds(1);
 constexpr auto kNap = std::chrono::microseconds(50);
 /// Waking a thread that has slept through a pass takes tens of microseconds, more on a virtual machine, in which the device has
 /// nothing to do. So it is woken ahead of the expected end of a pass, and waits for that itself.
@@ -231,7 +232,7 @@ void Engine::serve() {
     const bool near = !progressed && comes_near();
     lock.unlock();
     if (progressed || near) on_progress_();
-    if (ahead_.is_busy()) tend_ahead();
+    tend_ahead();
     if (progressed) {
       since = std::chrono::steady_clock::now();
     } else if (std::chrono::steady_clock::now() - since > kEagerWatch) {
@@ -243,10 +244,12 @@ void Engine::serve() {
   }
 }
 
-/// Unless JavaScript's thread is enqueuing: then the next time.
+/// Seldom, where nothing is to be enqueued: JavaScript's thread would wait for the lock.
 void Engine::tend_ahead() {
-  const std::unique_lock own_order(order_, std::try_to_lock);
-  if (!own_order) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (!ahead_.is_planned() && (!ahead_.is_busy() || now < tended_at_ + kTend)) return;
+  tended_at_ = now;
+  const auto own_order = order();
   try {
     ahead_.tend(compute());
   } catch (const std::exception& error) {

@@ -122,6 +122,7 @@ class Engine {
   std::chrono::steady_clock::duration last_wait_{};
   bool announced_ = true;
   std::atomic<bool> is_near_{false};
+  std::chrono::steady_clock::time_point tended_at_{};  // the watcher's own
   std::thread watcher_;
 };
 

@@ -33,9 +33,10 @@ __device__ Queries<kDim> split_queries(const Shared<kDim>& s, uint32_t lane) {
   float values[kDim / 4], largest = 0;
   const float* own = s.queries[lane / 4] + lane % 4 * 8;
 #pragma unroll
-  for (uint32_t i = 0; i < kDim / 4; ++i) {
-    values[i] = own[i / 8 * 32 + i % 8];
-    largest = fmaxf(largest, fabsf(values[i]));
+  for (uint32_t i = 0; i < kDim / 4; i += 4) {
+    const float4 four = *reinterpret_cast<const float4*>(own + i / 8 * 32 + i % 8);
+    values[i] = four.x, values[i + 1] = four.y, values[i + 2] = four.z, values[i + 3] = four.w;
+    largest = fmaxf(fmaxf(fmaxf(largest, fabsf(four.x)), fabsf(four.y)), fmaxf(fabsf(four.z), fabsf(four.w)));
   }
   largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 1));
   largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 2));
@@ -102,6 +103,8 @@ struct State {
 /// scores[n][c]: head lane / 4, position first + 8 n + 2 (lane % 4) + c.
 template <uint32_t kDim>
 __device__ __forceinline__ void score_block(const Queries<kDim>& queries, const Loaded<kDim>& loaded, float (&scores)[2][2]) {
+  // Two sums, so that half as many operations wait for one another.
+  float rests[2][2] = {};
 #pragma unroll
   for (uint32_t j = 0; j < Loaded<kDim>::kKeys; ++j) {
 #pragma unroll
@@ -110,11 +113,13 @@ __device__ __forceinline__ void score_block(const Queries<kDim>& queries, const 
 #pragma unroll
       for (uint32_t n = 0; n < 2; ++n) {
         const uint32_t b0 = word(loaded.keys[n][j], 2 * half), b1 = word(loaded.keys[n][j], 2 * half + 1);
-        multiply_half(scores[n], queries.low[at], queries.low[at + 1], b0, b1);
+        multiply_half(rests[n], queries.low[at], queries.low[at + 1], b0, b1);
         multiply_half(scores[n], queries.high[at], queries.high[at + 1], b0, b1);
       }
     }
   }
+#pragma unroll
+  for (uint32_t i = 0; i < 4; ++i) scores[i / 2][i % 2] += rests[i / 2][i % 2];
 }
 
 /// Scores become weights 2^(score - most), on top of what came before.
@@ -216,10 +221,10 @@ __global__ void __launch_bounds__(kThreads, 2) attend_rows(const __grid_constant
   auto& s = *reinterpret_cast<Shared<kDim>*>(dynamic);
   const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   let_next_begin();
-  fetch_ahead<kThreads, kRotate>(p);
-  wait_for_previous();
-  const StepRow row = p.a.rows[blockIdx.z];
+  const StepRow row = row_of_block(p);
   const Share share = share_of(p, row);
+  if (share.part < share.parts) fetch_ahead<kThreads, kRotate>(p, row, share);
+  wait_for_previous();
   if (share.part >= share.parts) return;
   load_queries<kThreads, kRotate>(p, row, share, kDim + 8, &s.queries[0][0]);
   __syncthreads();

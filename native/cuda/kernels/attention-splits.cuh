@@ -48,19 +48,22 @@ __device__ inline Share share_of(const Split& p, const StepRow& row) {
           (static_cast<uint64_t>(row.slot) * a.kv_heads + kv_head) * a.context * a.head_dim};
 }
 
+/// The row of this thread block, which an upload has left before the pass began: to be read before wait_for_previous().
+__device__ inline StepRow row_of_block(const Split& p) {
+  const uint4 words = __ldcg(reinterpret_cast<const uint4*>(p.a.rows + blockIdx.z));
+  return {words.x, words.y, words.z, words.w};
+}
+
 /// Fetches what a thread block will read of the caches and of the rope table into L2, before the kernel in front has ended: their
-/// latency would be a token's. The row may be the last pass's still, whose bytes are nearly the same.
+/// latency would be a token's.
 template <uint32_t kThreads, bool kRotate>
-__device__ void fetch_ahead(const Split& p) {
+__device__ void fetch_ahead(const Split& p, const StepRow& row, const Share& share) {
   constexpr uint32_t kLine = 128;
   const auto fetch = [](const void* from, uint64_t bytes) {
     for (uint64_t at = threadIdx.x * kLine; at < bytes; at += kThreads * kLine) {
       asm volatile("prefetch.global.L2 [%0];" ::"l"(static_cast<const uint8_t*>(from) + at));
     }
   };
-  const StepRow row = p.a.rows[blockIdx.z];
-  const Share share = share_of(p, row);
-  if (share.part >= share.parts) return;
   const uint64_t bytes = uint64_t{share.end - share.begin} * p.a.head_dim * sizeof(__half);
   const uint64_t first = share.cache + uint64_t{share.begin} * p.a.head_dim;
   fetch(p.a.k + first, bytes);

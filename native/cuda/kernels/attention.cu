@@ -107,10 +107,10 @@ __global__ void __launch_bounds__(kThreads) attend_wide(const __grid_constant__ 
   __shared__ Shared s;
   const uint32_t dim = p.a.head_dim;
   let_next_begin();
-  fetch_ahead<kThreads, kRotate>(p);
-  wait_for_previous();
-  const StepRow row = p.a.rows[blockIdx.z];
+  const StepRow row = row_of_block(p);
   const Share share = share_of(p, row);
+  if (share.part < share.parts) fetch_ahead<kThreads, kRotate>(p, row, share);
+  wait_for_previous();
   if (share.part >= share.parts) return;
   load_queries<kThreads, kRotate>(p, row, share, dim, dynamic);
   if (threadIdx.x < kMaxHeads) {

@@ -13,7 +13,6 @@ constexpr uint32_t kWords = 16;  // of a thread, all in flight at once
 constexpr size_t kMostBytes = kThreads * kWords * sizeof(uint32_t);
 
 __global__ void __launch_bounds__(kThreads) copy_words(const uint32_t* from, uint32_t* to, uint32_t count) {
-  let_next_begin();
   wait_for_previous();
   uint32_t words[kWords];
 #pragma unroll
@@ -26,6 +25,8 @@ __global__ void __launch_bounds__(kThreads) copy_words(const uint32_t* from, uin
     const uint32_t at = i * kThreads + threadIdx.x;
     if (at < count) to[at] = words[i];
   }
+  // The next kernel begins when this one has ended: it may read a step's rows before it waits.
+  __threadfence();
 }
 
 }  // namespace

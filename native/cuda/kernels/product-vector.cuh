@@ -202,6 +202,16 @@ __device__ inline const float4* share_of(const float* row, uint32_t piece) {
   return reinterpret_cast<const float4*>(row) + 8 * piece + threadIdx.x % 4;
 }
 
+/** The norm's weights of a thread's first piece, on their way before the input is there. */
+struct NormShare {
+  float4 low = {}, high = {};
+  __device__ explicit NormShare(const ProductGroup& group) {
+    if (group.norm == nullptr || threadIdx.x / 4 >= group.cols / 32) return;
+    low = __ldg(share_of(group.norm, threadIdx.x / 4));
+    high = __ldg(share_of(group.norm, threadIdx.x / 4) + 4);
+  }
+};
+
 /** A thread's share of some pieces, all of whose loads are under way at once. */
 template <class T>
 class InputBatch {
@@ -221,19 +231,23 @@ class InputBatch {
   }
   static __device__ uint32_t size() { return kBatch * blockDim.x / 4; }
 
-  /** Rounds them into shared memory and returns the sum of their squares. */
-  __device__ float round(const float* norm, const VectorInput& rounded) {
+  /** Rounds them into shared memory and returns the sum of their squares. `share`: the norm's weights, of the first batch. */
+  template <bool kFirst>
+  __device__ float round(const float* norm, const NormShare& share, const VectorInput& rounded) {
     float squares = 0;
 #pragma unroll
     for (uint32_t i = 0; i < kBatch; ++i) {
       if (first_ + i * blockDim.x / 4 >= pieces_) break;  // the same for all threads: whole warps take part in shuffles
       squares += square_sum(low_[i]) + square_sum(high_[i]);
-      if (norm != nullptr && piece(i) < pieces_) {
+      if (norm != nullptr && kFirst && i == 0) {
+        low_[i] = times(low_[i], share.low);
+        high_[i] = times(high_[i], share.high);
+      } else if (norm != nullptr && piece(i) < pieces_) {
         low_[i] = times(low_[i], __ldg(share_of(norm, piece(i))));
         high_[i] = times(high_[i], __ldg(share_of(norm, piece(i)) + 4));
       }
-      const RoundedShare share = round_share<VectorShape<T>::kForm>(low_[i], high_[i]);
-      if (piece(i) < pieces_) store(piece(i), share, rounded);
+      const RoundedShare codes = round_share<VectorShape<T>::kForm>(low_[i], high_[i]);
+      if (piece(i) < pieces_) store(piece(i), codes, rounded);
     }
     return squares;
   }
@@ -258,10 +272,11 @@ class InputBatch {
 
 /** Rounds the input into shared memory. Returns the factor that an rms-norm in front gives to all results. */
 template <class T>
-__device__ float round_input(const ProductGroup& group, const VectorInput& rounded, float* partial_squares) {
-  float squares = 0;
-  for (uint32_t first = 0; first < group.cols / 32; first += InputBatch<T>::size()) {
-    squares += InputBatch<T>(group, first).round(group.norm, rounded);
+__device__ float round_input(const ProductGroup& group, const NormShare& norm, const VectorInput& rounded,
+                             float* partial_squares) {
+  float squares = InputBatch<T>(group, 0).template round<true>(group.norm, norm, rounded);
+  for (uint32_t first = InputBatch<T>::size(); first < group.cols / 32; first += InputBatch<T>::size()) {
+    squares += InputBatch<T>(group, first).template round<false>(group.norm, norm, rounded);
   }
   if (group.norm != nullptr) {
     squares = warp_sum(squares);
@@ -338,9 +353,10 @@ __global__ void __launch_bounds__(kVectorWarps* kWarp, kVectorResident)
   };
   for (uint32_t i = 0; i < args.stages && !ahead.done(); ++i) load_next();
   let_next_begin();
+  const NormShare norm(group);
 
   wait_for_previous();
-  const float factor = round_input<T>(group, input, partial_squares);
+  const float factor = round_input<T>(group, norm, input, partial_squares);
   VectorResults results(group);
   float sum = 0;
   while (!here.done()) {

@@ -40,12 +40,27 @@ __device__ void norm_and_rotate(const float* head, const float* norm, const floa
                                 uint32_t lane, To to) {
   const float factor = norm_factor(head, norm, a, lane);
   const auto value = [&](uint32_t i) { return norm == nullptr ? head[i] : head[i] * factor * norm[i]; };
+  constexpr uint32_t kBatch = 2;  // pairs of a lane that are loaded before the first result may be stored
   const uint32_t pairs = a.rope_dim / 2;
-  for (uint32_t pair = lane; pair < pairs; pair += 32) {
-    const uint32_t first = a.neox ? pair : 2 * pair, second = a.neox ? pair + pairs : first + 1;
-    const float cosine = turns[2 * pair], sine = turns[2 * pair + 1], x = value(first), y = value(second);
-    to(first, x * cosine - y * sine);
-    to(second, x * sine + y * cosine);
+  const auto first = [&](uint32_t pair) { return a.neox ? pair : 2 * pair; };
+  const auto second = [&](uint32_t pair) { return a.neox ? pair + pairs : 2 * pair + 1; };
+  for (uint32_t base = lane; base < pairs; base += 32 * kBatch) {
+    float2 turn[kBatch];  // cosine, sine
+    float x[kBatch], y[kBatch];
+#pragma unroll
+    for (uint32_t i = 0; i < kBatch; ++i) {
+      const uint32_t pair = min(base + 32 * i, pairs - 1);
+      turn[i] = reinterpret_cast<const float2*>(turns)[pair];
+      x[i] = value(first(pair));
+      y[i] = value(second(pair));
+    }
+#pragma unroll
+    for (uint32_t i = 0; i < kBatch; ++i) {
+      const uint32_t pair = base + 32 * i;
+      if (pair >= pairs) break;
+      to(first(pair), x[i] * turn[i].x - y[i] * turn[i].y);
+      to(second(pair), x[i] * turn[i].y + y[i] * turn[i].x);
+    }
   }
   for (uint32_t i = a.rope_dim + lane; i < a.head_dim; i += 32) to(i, value(i));
 }
