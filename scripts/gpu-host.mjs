@@ -4,7 +4,7 @@
 // driver, and the package's binary for this machine, which --without-dawn leaves out where the host gets it another way.
 //
 //   node scripts/gpu-host.mjs FOLDER [--without-models] [--without-dawn]
-//   on the host: FOLDER/run.sh [kernels|model|bench|webgpu-kernels|webgpu-model|webgpu-bench]...
+//   on the host: FOLDER/run.sh [kernels|model|bench|measure|webgpu-kernels|webgpu-model|webgpu-bench]...
 import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -29,6 +29,13 @@ for part in \${@:-kernels model bench}; do
         [ -f "$models/$shape-$type.gguf" ] || node dist/main.js synth "$shape" "$models/$shape-$type.gguf" --type "$type"
         node dist/main.js bench "$models/$shape-$type.gguf" --backend cuda --ops
       done ;;
+    measure)
+      # The description of this machine, as the files in machines/ have it, and what would run on it.
+      for backend in cuda webgpu; do
+        node dist/main.js measure --backend "$backend" || continue
+        node dist/main.js plan llama-70b --type Q4_K --backend "$backend" --vram "\${VRAM:-15.5GiB}"
+        [ -z "\${OUT:-}" ] || node dist/main.js measure --backend "$backend" --json > "$OUT/machine-$backend.json"
+      done ;;
     webgpu-kernels)
       # A driver compiles for minutes what it runs in seconds: a process for each kind of case, side by side.
       jobs=()
@@ -46,7 +53,7 @@ for part in \${@:-kernels model bench}; do
         node bench/js-share.mjs "$models/$shape-$type.gguf" webgpu 512
       done
       node bench/memory.mjs --backend webgpu ;;
-    *) echo "run.sh: expected kernels, model, bench or webgpu- and one of them, got $part" >&2; exit 2 ;;
+    *) echo "run.sh: expected kernels, model, bench, measure or webgpu- and one of them, got $part" >&2; exit 2 ;;
   esac
 done
 `;
@@ -98,6 +105,8 @@ for (const name of [
   'package.json',
   'build/Release',
   'kernels',
+  'machines',
+  'dist/planner.wasm',
   'bench/memory.mjs',
   'bench/golden.mjs',
   'bench/js-share.mjs',

@@ -5,6 +5,7 @@ import { type LanguageModel, loadModel } from '../../src/index.js';
 import { perplexity } from '../../src/perplexity.js';
 import { openCudaDevice } from '../cuda-device.js';
 import { FABLE, HELDOUT, readGolden, STORIES } from './files.js';
+import { measureGpu } from './measured-gpu.js';
 import { ntx } from './program.js';
 
 /** As in golden.test.ts. */
@@ -69,6 +70,20 @@ describe.each(MODELS)('$name', ({ name, file, bound }) => {
       expect(Math.abs(output!.logits[0] - whole!.logits[0]), `${rows} rows`).toBeLessThan(bound);
     }
   });
+});
+
+test('measuring finds a link, both kinds of pinned memory, and what waiting costs', async () => {
+  const backend = openCudaDevice();
+  try {
+    const { device, link } = await measureGpu(backend);
+    expect([device.backend, device.copiesOverlapKernels]).toEqual(['cuda', true]);
+    expect(device.memoryBytes).toBe(backend.memory().total);
+    expect(link!.writeCombined!.length).toBe(link!.copies.length);
+    const waits = link!.copyAfterPassSeconds + link!.passAfterCopySeconds;
+    expect(waits < 1e-3, `${waits}`).toBe(true);
+  } finally {
+    await backend.dispose();
+  }
 });
 
 describe('the program', () => {
