@@ -25,15 +25,20 @@ const DEFAULT_MAX_OUTPUTS = 8;
  * Throws NtxError with a sentence and advice; nothing stays allocated then.
  */
 export async function loadModel(path: string = EMBEDDED_MODEL, options: LoadModelOptions = {}): Promise<LanguageModel> {
-  const opened = await openModel(path);
-  const backend = await createBackend(options);
+  const opened = await openModel(path, options.nvme);
   try {
-    const sizes = passSizes(opened.model.config, backend.device, options);
-    const { forward, memory, close } = await createForward(opened, backend, sizes, options);
-    const dispose = () => close().then(() => backend.dispose());
-    return new LanguageModel(opened, backend.device, forward, memory, dispose);
+    const backend = await createBackend(options);
+    try {
+      const sizes = passSizes(opened.model.config, backend.device, options);
+      const { forward, memory, close } = await createForward(opened, backend, sizes, options);
+      const dispose = () => close().then(() => backend.dispose().then(() => opened.close()));
+      return new LanguageModel(opened, backend.device, forward, memory, dispose);
+    } catch (error) {
+      await backend.dispose();
+      throw error;
+    }
   } catch (error) {
-    await backend.dispose();
+    await opened.close();
     throw error;
   }
 }

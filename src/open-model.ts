@@ -3,6 +3,9 @@ import { NtxError } from './errors.js';
 import { openGguf } from './gguf/open.js';
 import type { GgufModel } from './gguf/types.js';
 import { buildModel, type Model, ROPE_FACTORS } from './model/index.js';
+import { attachedModel } from './nvme/attach.js';
+import { modelFromDrive } from './nvme/from-drive.js';
+import { MAP_ENDING } from './nvme/model-map.js';
 import { readFloats } from './streaming/load.js';
 import { createTokenizer, type Tokenizer } from './tokenizer/index.js';
 
@@ -14,21 +17,38 @@ export interface OpenedModel {
   readonly gguf: GgufModel;
   readonly model: Model;
   readonly tokenizer: Tokenizer;
+  /** After the last read: gives the drive back, where one was taken. */
+  close(): Promise<void>;
 }
 
-/** Reads and checks a model's header, tokenizer and architecture. Throws NtxError for anything that ntx cannot run. */
-export async function openModel(path: string): Promise<OpenedModel> {
-  const gguf = await openGguf(path);
-  const model = await readModel(gguf);
-  const tokenizer = createTokenizer(gguf);
-  if (tokenizer.size > model.config.vocabulary) {
-    throw new NtxError(
-      'bad-file',
-      `the tokenizer has ${tokenizer.size} tokens and the embedding ${model.config.vocabulary} rows`,
-      'the file is damaged: convert or download the model again',
-    );
+/**
+ * Reads and checks a model's header, tokenizer and architecture. Throws NtxError for anything that ntx cannot run.
+ * @param nvme PCI address of the drive that a map (.ntxmap) is of
+ */
+export async function openModel(path: string, nvme?: string): Promise<OpenedModel> {
+  const drive = nvme === undefined ? null : await modelFromDrive(path, nvme);
+  try {
+    const gguf = attachedModel(path)?.gguf ?? (await openFile(path));
+    const model = await readModel(gguf);
+    const tokenizer = createTokenizer(gguf);
+    if (tokenizer.size > model.config.vocabulary) {
+      throw new NtxError(
+        'bad-file',
+        `the tokenizer has ${tokenizer.size} tokens and the embedding ${model.config.vocabulary} rows`,
+        'the file is damaged: convert or download the model again',
+      );
+    }
+    return { gguf, model, tokenizer, close: async () => drive?.close() };
+  } catch (error) {
+    await drive?.close();
+    throw error;
   }
-  return { gguf, model, tokenizer };
+}
+
+async function openFile(path: string): Promise<GgufModel> {
+  if (!path.endsWith(MAP_ENDING)) return openGguf(path);
+  const message = `${path} says where a model lies on a drive, and no drive is given`;
+  throw new NtxError('bad-argument', message, 'name the drive: --nvme 0000:02:00.0 (see `ntx nvme list`)');
 }
 
 /** The architecture that a header describes, as units and ops. Throws NtxError for what ntx cannot run. */

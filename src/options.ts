@@ -10,6 +10,8 @@ export interface LoadModelOptions extends BackendOptions, LoadOptions {
   readonly maxRows?: number | undefined;
   /** Outputs of one pass. Default 8. */
   readonly maxOutputs?: number | undefined;
+  /** PCI address of the drive that a map (.ntxmap) is of: it is read without the kernel's driver (docs/nvme.md). */
+  readonly nvme?: string | undefined;
 }
 
 export interface GenerateOptions extends Partial<SamplerOptions> {

@@ -6,7 +6,7 @@ import { interruptible } from './interrupt.js';
 import { kernelTable } from './kernel-table.js';
 import { loadWithProgress } from './load.js';
 import { describeMachine } from './machine.js';
-import { addBackendOptions, loadOptions, type ModelFlags } from './model-options.js';
+import { addBackendOptions, addDriveOption, loadOptions, type ModelFlags } from './model-options.js';
 import { bytesText, print, printJson, rateText, table } from './output.js';
 import { wholeValue } from './values.js';
 import { version } from './version.js';
@@ -30,7 +30,7 @@ export function addBench(program: Command): void {
     .option('--repeat <count>', 'how often each is timed', wholeValue('--repeat', 1, 1000), 3)
     .option('--ops', 'time the kernels of a decoded token one by one (webgpu)')
     .option('--json', 'the result as JSON, with a description of the machine');
-  addBackendOptions(command).action(bench);
+  addDriveOption(addBackendOptions(command)).action(bench);
 }
 
 async function bench(path: string | undefined, flags: BenchFlags): Promise<void> {

@@ -9,6 +9,7 @@ export interface ModelFlags {
   readonly backend: BackendName;
   readonly threads?: number;
   readonly adapter?: string;
+  readonly nvme?: string;
 }
 
 export function addBackendOptions(command: Command): Command {
@@ -23,12 +24,17 @@ export function addBackendOptions(command: Command): Command {
     .option('--adapter <name>', "GPU adapter of webgpu: part of its name, or its number in 'ntx doctor'");
 }
 
+/** For commands that load weights. */
+export function addDriveOption(command: Command): Command {
+  return command.option('--nvme <address>', 'read a map (.ntxmap) from this drive, without the kernel: docs/nvme.md');
+}
+
 export function addModelOptions(command: Command): Command {
   const context = wholeValue('--context', 1, 2 ** 24);
   const help = "tokens of context (default: the model's, at most 4096)";
-  return addBackendOptions(command.option('-c, --context <tokens>', help, context));
+  return addDriveOption(addBackendOptions(command.option('-c, --context <tokens>', help, context)));
 }
 
-export function loadOptions({ context, backend, threads, adapter }: ModelFlags): LoadModelOptions {
-  return { context, backend, threads, adapter };
+export function loadOptions({ context, backend, threads, adapter, nvme }: ModelFlags): LoadModelOptions {
+  return { context, backend, threads, adapter, nvme };
 }

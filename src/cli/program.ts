@@ -6,11 +6,25 @@ import { addChat } from './chat.js';
 import { addDoctor } from './doctor.js';
 import { addInspect } from './inspect.js';
 import { addMeasure } from './measure.js';
+import { addNvme } from './nvme.js';
 import { addPerplexity } from './perplexity.js';
 import { addPlan } from './plan.js';
 import { addRun } from './run.js';
 import { addSynth } from './synth.js';
 import { version } from './version.js';
+
+const COMMANDS = [
+  addRun,
+  addChat,
+  addInspect,
+  addBench,
+  addSynth,
+  addPerplexity,
+  addPlan,
+  addMeasure,
+  addDoctor,
+  addNvme,
+];
 
 /** Runs one command line (without node and the script). Throws NtxError for anything that the user can mend. */
 export async function runCli(args: readonly string[]): Promise<void> {
@@ -36,8 +50,7 @@ function createProgram(): Command {
     .exitOverride()
     .configureOutput({ writeErr: () => {} })
     .addHelpText('after', '\nBegin with `ntx run`: the model that comes with ntx tells a story.');
-  for (const add of [addRun, addChat, addInspect, addBench, addSynth, addPerplexity, addPlan, addMeasure, addDoctor])
-    add(program);
+  for (const add of COMMANDS) add(program);
   return program;
 }
 

@@ -1,4 +1,3 @@
-import { readSync } from 'node:fs';
 import { NtxError } from '../errors.js';
 
 /** Read ahead: a small model's whole header, or a few reads for a vocabulary of 128 thousand tokens (about 8 MiB). */
@@ -11,6 +10,9 @@ const HEADER_LIMIT_BYTES = 128 << 20;
 const MAX_STRING_BYTES = 16 << 20;
 
 const DOWNLOAD_AGAIN = 'The file is damaged or its download is incomplete: fetch it again and compare its size.';
+
+/** Fills `into` from `at` on with up to `bytes` bytes at `position` of the file; returns how many there were. */
+export type HeaderSource = (into: Buffer, at: number, bytes: number, position: number) => number;
 
 /** A name out of the file, short and free of control characters, for an error sentence. */
 export function printable(name: string): string {
@@ -31,7 +33,7 @@ export class HeaderReader {
   private at = 0;
 
   constructor(
-    private readonly fd: number,
+    private readonly source: HeaderSource,
     readonly path: string,
     readonly fileBytes: number,
   ) {}
@@ -177,11 +179,12 @@ export class HeaderReader {
     const next = Buffer.allocUnsafe(Math.min(Math.max(bytes, WINDOW_BYTES), remaining));
     let filled = 0;
     while (filled < next.length) {
-      const got = readSync(this.fd, next, filled, next.length - filled, position + filled);
+      const got = this.source(next, filled, next.length - filled, position + filled);
+      if (got === 0 && filled >= bytes) break; // only the header is held
       if (got === 0) throw this.bad(`became shorter while it was read (${this.fileBytes} bytes when it was opened)`);
       filled += got;
     }
-    this.window = next;
+    this.window = next.subarray(0, filled);
     this.windowStart = position;
     this.at = 0;
   }

@@ -1,9 +1,9 @@
-import { constants } from 'node:fs';
+import { constants, readSync } from 'node:fs';
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { NtxError } from '../errors.js';
 import { foreignFile } from './foreign-file.js';
-import { HeaderReader } from './header-reader.js';
+import { HeaderReader, type HeaderSource } from './header-reader.js';
 import { getNumber, getNumberOr } from './metadata.js';
 import { readHeader } from './read-header.js';
 import { indexTensors } from './tensor-index.js';
@@ -109,20 +109,45 @@ async function openFile(path: string, file: number): Promise<GgufModel> {
     throw await cannotOpen(path, error);
   }
   try {
-    const reader = new HeaderReader(handle.fd, path, bytes);
     await checkMagic(handle, path, bytes);
-    const header = readHeader(reader);
-    const tensors = new Map<string, TensorInfo>();
-    for (const tensor of indexTensors(reader, header, file)) {
-      if (tensors.has(tensor.name)) throw reader.bad(`has the tensor '${tensor.name}' twice`);
-      tensors.set(tensor.name, tensor);
-    }
-    return { files: [{ path, bytes }], version: header.version, metadata: header.metadata, tensors };
+    const { fd } = handle;
+    const source: HeaderSource = (into, at, count, position) => readSync(fd, into, at, count, position);
+    return parse(new HeaderReader(source, path, bytes), file);
   } catch (error) {
     throw await cannotOpen(path, error);
   } finally {
     await handle.close();
   }
+}
+
+function parse(reader: HeaderReader, file: number): GgufModel {
+  const header = readHeader(reader);
+  const tensors = new Map<string, TensorInfo>();
+  for (const tensor of indexTensors(reader, header, file)) {
+    if (tensors.has(tensor.name)) throw reader.bad(`has the tensor '${tensor.name}' twice`);
+    tensors.set(tensor.name, tensor);
+  }
+  const { path, fileBytes } = reader;
+  return { files: [{ path, bytes: fileBytes }], version: header.version, metadata: header.metadata, tensors };
+}
+
+/** A model's file that is read by other means: its header, up to the first tensor, in memory. */
+export interface HeldHeader {
+  readonly path: string;
+  /** Of the whole file. */
+  readonly bytes: number;
+  readonly header: Uint8Array;
+}
+
+/** A model, or the shards of one in their order, that openGguf has read before. Throws NtxError('bad-file'). */
+export function parseHeaders(held: readonly HeldHeader[]): GgufModel {
+  const shards = held.map(({ path, bytes, header }, file) => {
+    const source: HeaderSource = (into, at, count, position) =>
+      Buffer.from(header.buffer, header.byteOffset, header.length).copy(into, at, position, position + count);
+    return parse(new HeaderReader(source, path, bytes), file);
+  });
+  const tensors = new Map(shards.flatMap((shard) => [...shard.tensors]));
+  return { ...shards[0], files: shards.flatMap(({ files }) => files), tensors };
 }
 
 async function checkMagic(handle: FileHandle, path: string, bytes: number): Promise<void> {

@@ -2,10 +2,12 @@
 import type { HostAddon, ReaderSettings } from '../backend/cpu/binding.js';
 import { loadHostAddon } from '../backend/cpu/binding.js';
 import { NtxError } from '../errors.js';
+import { attachedModel } from '../nvme/attach.js';
 import { chooseMethod } from './choose-method.js';
 import type { FileReader } from './file-reader.js';
 import { HostReader } from './host-reader.js';
 import { openNodeReader } from './node-reader.js';
+import { NvmeReader } from './nvme-reader.js';
 
 /** Measuring takes a tenth of a second: for less than this, any way is fast enough. */
 const WORTH_MEASURING_BYTES = 2 ** 32;
@@ -37,6 +39,8 @@ export interface ReaderOptions {
  * asked for and not there.
  */
 export async function openReader(paths: readonly string[], options: ReaderOptions = {}): Promise<FileReader> {
+  const onDrive = attachedModel(paths[0]);
+  if (onDrive !== undefined) return new NvmeReader(onDrive, paths);
   const { addon } = loadHostAddon();
   if (addon === null) return openNodeReader(paths);
   const { method, direct, useCache = false, depth = 16, maxBytes = 2 ** 19 } = options;

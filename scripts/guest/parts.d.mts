@@ -1,0 +1,15 @@
+export interface GuestParts {
+  readonly qemu: string;
+  /** Folders, joined by colons. */
+  readonly libraries: string;
+  /** Folders, joined by colons. */
+  readonly firmware: string;
+  readonly busybox: string;
+  readonly kernel: string;
+  readonly modules: string;
+}
+
+/** The folder of everything for the guest, build/guest. */
+export const GUEST: string;
+/** Where the parts lie, after they were fetched. Throws an Error with the reason where they cannot be had. */
+export function guestParts(): GuestParts;

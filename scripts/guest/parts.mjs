@@ -1,0 +1,62 @@
+// What an emulated machine with an NVMe drive behind an IOMMU needs: QEMU, a kernel with VFIO, busybox. From Debian's packages,
+// into build/guest, without root.
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from '../native/environment.mjs';
+import { unpackPackages } from '../vulkan/apt.mjs';
+
+export const GUEST = join(root, 'build/guest');
+
+/** The cloud kernel has VFIO as modules, and nvme, ext4 and virtio's console built in, at a third of the other's size. */
+const PACKAGES = {
+  qemu: ['qemu-system-x86', 'busybox-static'],
+  kernel: ['linux-image-cloud-amd64'],
+};
+/** QEMU 7.2 and Linux 6.1 of Debian 12 are older than what this was tried with. */
+const BACKPORTS = ['bookworm'];
+
+function unpacked(part, codename) {
+  const folder = join(GUEST, part);
+  const done = join(folder, 'done');
+  if (!existsSync(done)) {
+    rmSync(folder, { recursive: true, force: true });
+    console.error(`ntx: getting ${PACKAGES[part].join(', ')} into ${folder}`);
+    const suite = BACKPORTS.includes(codename) ? `${codename}-backports` : null;
+    unpackPackages(PACKAGES[part], folder, codename, suite);
+    rmSync(join(folder, 'apt'), { recursive: true, force: true });
+    writeFileSync(done, '');
+  }
+  return join(folder, 'root');
+}
+
+function foldersWith(top, pattern) {
+  const files = readdirSync(top, { recursive: true, withFileTypes: true }).filter((entry) => pattern.test(entry.name));
+  return [...new Set(files.map((entry) => entry.parentPath ?? entry.path))];
+}
+
+/**
+ * Where the parts lie. Throws an Error with the reason where they cannot be had.
+ * @returns {{ qemu: string, libraries: string, firmware: string, busybox: string, kernel: string, modules: string }}
+ */
+export function guestParts() {
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    throw new Error(`the emulated machine is for Linux on x64; this is ${process.platform} on ${process.arch}`);
+  }
+  const release = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
+  const codename = /^VERSION_CODENAME=(.*)$/m.exec(release)?.[1] ?? '';
+  const emulator = unpacked('qemu', codename);
+  const system = unpacked('kernel', codename);
+  const [version] = readdirSync(join(system, 'lib/modules'));
+  return {
+    qemu: join(emulator, 'usr/bin/qemu-system-x86_64'),
+    libraries: foldersWith(emulator, /\.so(\.\d+)*$/).join(':'),
+    firmware: [
+      join(emulator, 'usr/share/qemu'),
+      join(emulator, 'usr/share/seabios'),
+      join(emulator, 'usr/lib/ipxe/qemu'),
+    ].join(':'),
+    busybox: [join(emulator, 'bin/busybox'), join(emulator, 'usr/bin/busybox')].find(existsSync),
+    kernel: join(system, 'boot', `vmlinuz-${version}`),
+    modules: join(system, 'lib/modules', version),
+  };
+}

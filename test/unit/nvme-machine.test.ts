@@ -1,0 +1,177 @@
+// What ntx sees of drives in /sys and /proc, on made-up machines.
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import { bind, checkMayBind, findDrive } from '../../src/nvme/bind.js';
+import { nvmeStatus } from '../../src/nvme/status.js';
+import { Kernel, listDrives, liveNeighbours } from '../../src/nvme/sysfs.js';
+import { usesOf } from '../../src/nvme/usage.js';
+
+const roots: string[] = [];
+afterEach(() => {
+  for (const root of roots.splice(0)) rmSync(root, { recursive: true });
+});
+
+const PCI = '/sys/bus/pci/devices';
+const DRIVE = '0000:02:00.0';
+
+/** Files by path; a value that begins with "-> " is a link. */
+function machine(...parts: Readonly<Record<string, string>>[]): Kernel {
+  const root = mkdtempSync(join(tmpdir(), 'ntx-machine-'));
+  roots.push(root);
+  for (const [path, content] of Object.entries(Object.assign({}, ...parts) as Record<string, string>)) {
+    const target = join(root, path);
+    mkdirSync(dirname(target), { recursive: true });
+    if (content.startsWith('-> ')) symlinkSync(content.slice(3), target);
+    else writeFileSync(target, `${content}\n`);
+  }
+  return new Kernel(root);
+}
+
+const device = (address: string, code: string, driver: string | null, group: number | null) => ({
+  [`${PCI}/${address}/class`]: code,
+  ...(driver && { [`${PCI}/${address}/driver`]: `-> ../../../bus/pci/drivers/${driver}` }),
+  ...(group !== null && {
+    [`${PCI}/${address}/iommu_group`]: `-> ../../../kernel/iommu_groups/${group}`,
+    [`/sys/kernel/iommu_groups/${group}/devices/${address}/x`]: '',
+    // Links of the kernel lead through /sys/devices; here they lead to the group's folder.
+    [`/sys/bus/kernel/iommu_groups/${group}`]: `-> ../../../kernel/iommu_groups/${group}`,
+  }),
+});
+
+const drive = (driver: string | null = 'nvme', group: number | null = 14) => ({
+  ...device(DRIVE, '0x010802', driver, group),
+  [`${PCI}/${DRIVE}/max_link_speed`]: '16.0 GT/s PCIe',
+  [`${PCI}/${DRIVE}/max_link_width`]: '4',
+  [`${PCI}/${DRIVE}/nvme/nvme0/serial`]: 'S7U  ',
+  [`${PCI}/${DRIVE}/nvme/nvme0/model`]: 'Fast SSD',
+  '/sys/class/nvme/nvme0/nvme0n1/x': '',
+  '/sys/class/nvme/nvme0/hwmon0/x': '',
+  '/sys/class/block/nvme0n1/size': '4096',
+  '/sys/class/block/nvme0n1/nsid': '1',
+  '/sys/class/block/nvme0n1/dev': '259:0',
+  '/sys/class/block/nvme0n1/nvme0n1p2/partition': '2',
+  '/sys/class/block/nvme0n1/nvme0n1p2/start': '2048',
+  '/sys/class/block/nvme0n1/nvme0n1p2/size': '2048',
+  '/sys/class/block/nvme0n1p2/dev': '259:2',
+  '/proc/swaps': 'Filename Type Size Used Priority',
+  '/proc/self/mountinfo': '22 1 8:1 / / rw - ext4 /dev/sda1 rw',
+});
+
+describe('drives', () => {
+  test('are described with what is on them', () => {
+    const sata = device('0000:00:1f.2', '0x010601', 'ahci', 3);
+    expect(listDrives(machine(drive(), sata))).toEqual([
+      {
+        address: DRIVE,
+        driver: 'nvme',
+        group: 14,
+        serial: 'S7U',
+        model: 'Fast SSD',
+        link: '16.0 GT/s PCIe x4',
+        namespaces: [
+          {
+            name: 'nvme0n1',
+            id: 1,
+            start: 0,
+            bytes: 4096 * 512,
+            partitions: [{ name: 'nvme0n1p2', start: 2048 * 512, bytes: 2048 * 512 }],
+          },
+        ],
+      },
+    ]);
+  });
+
+  test('are the same under multipath', () => {
+    const paths = { '/sys/class/nvme/nvme0/nvme0c0n1/x': '', '/sys/class/nvme/nvme0/nvme0c0n2/x': '' };
+    const [{ namespaces }] = listDrives(machine(drive(), paths));
+    expect(namespaces.map(({ name }) => name)).toEqual(['nvme0n1']);
+  });
+
+  test('are found by their address, with or without the domain', () => {
+    const kernel = machine(drive());
+    expect(findDrive(kernel, '02:00.0').address).toBe(DRIVE);
+    expect(() => findDrive(kernel, '05:00.0')).toThrow(/no NVMe drive at 05:00.0; there are: 0000:02:00.0/);
+  });
+});
+
+describe('uses of a drive', () => {
+  const uses = (...parts: Record<string, string>[]) => usesOf(...oneDrive(machine(drive(), ...parts)));
+  const oneDrive = (kernel: Kernel) => [kernel, listDrives(kernel)[0]] as const;
+  const mounts = (...lines: string[]) => ({ '/proc/self/mountinfo': lines.join('\n') });
+
+  test('none', () => expect(uses()).toEqual([]));
+
+  test('mounts, also of a path with blanks', () => {
+    expect(uses(mounts('30 22 259:2 / /mnt/my\\040disk rw - xfs /dev/nvme0n1p2 rw'))).toEqual([
+      { device: 'nvme0n1p2', how: 'mounted on /mnt/my disk' },
+    ]);
+  });
+
+  test('mounts of btrfs, whose device number is its own', () => {
+    expect(uses(mounts('30 22 0:45 /sub /data rw shared:1 - btrfs /dev/nvme0n1p2 rw'))).toEqual([
+      { device: 'nvme0n1p2', how: 'mounted on /data' },
+    ]);
+  });
+
+  test('the root file system', () => {
+    expect(uses(mounts('22 1 259:0 / / rw - ext4 /dev/nvme0n1 rw'))).toEqual([
+      { device: 'nvme0n1', how: 'mounted on /' },
+    ]);
+  });
+
+  test('swap, and what holds a partition', () => {
+    const swaps = { '/proc/swaps': 'Filename Type Size Used Priority\n/dev/nvme0n1p2 partition 8 0 -2' };
+    expect(uses(swaps, { '/sys/class/block/nvme0n1p2/holders/dm-0/x': '' }).map(({ how }) => how)).toEqual([
+      'swap',
+      expect.stringMatching(/held by dm-0/),
+    ]);
+  });
+
+  test('each of them refuses the drive', () => {
+    const kernel = machine(drive(), mounts('30 22 259:2 / /data rw - ext4 /dev/nvme0n1p2 rw'));
+    expect(() => bind(kernel, DRIVE)).toThrow(/in use: nvme0n1p2 is mounted on \/data/);
+  });
+});
+
+describe('IOMMU groups', () => {
+  const check = (kernel: Kernel) => checkMayBind(kernel, findDrive(kernel, DRIVE));
+
+  test('without one the drive is refused', () => {
+    expect(() => check(machine(drive('nvme', null)))).toThrow(/stands behind no IOMMU/);
+  });
+
+  test('bridges and unused devices are no neighbours, others are', () => {
+    const quiet = [device('0000:00:01.0', '0x060400', 'pcieport', 14), device('0000:02:00.1', '0x020000', null, 14)];
+    const kernel = machine(drive(), ...quiet, device('0000:02:00.2', '0x020000', 'vfio-pci', 14));
+    expect(liveNeighbours(kernel, findDrive(kernel, DRIVE))).toEqual([]);
+    expect(() => check(kernel)).not.toThrow();
+    const live = machine(drive(), ...quiet, device('0000:03:00.0', '0x030000', 'nvidia', 14));
+    expect(() => check(live)).toThrow(/shares IOMMU group 14 with devices that are in use: 0000:03:00.0 \(nvidia\)/);
+  });
+});
+
+describe('status', () => {
+  const missing = (kernel: Kernel) =>
+    nvmeStatus(kernel).flatMap(({ name, state, advice }) => (state === 'missing' ? [[name, advice]] : []));
+
+  test('names what is missing with what mends it', () => {
+    const found = missing(machine(drive('nvme', null), { '/proc/meminfo': 'HugePages_Free: 0' }));
+    expect(found).toContainEqual(['IOMMU', expect.stringContaining('intel_iommu=on')]);
+    expect(found).toContainEqual(['vfio-pci', 'sudo modprobe vfio-pci']);
+    expect(found).toContainEqual([DRIVE, 'see IOMMU above']);
+  });
+
+  test('a drive that VFIO has and this user may open', () => {
+    const ready = {
+      '/sys/class/iommu/dmar0/x': '',
+      '/sys/bus/pci/drivers/vfio-pci/x': '',
+      '/proc/meminfo': 'HugePages_Free: 64',
+      '/dev/vfio/14': '',
+    };
+    const findings = nvmeStatus(machine(drive('vfio-pci'), ready)).filter(({ name }) => name !== 'locked memory');
+    expect(findings.filter(({ state }) => state === 'missing')).toEqual([]);
+    expect(findings.at(-1)!.found).toMatch(/\/dev\/vfio\/14 may be opened/);
+  });
+});
