@@ -18,6 +18,8 @@ interface PlanFlags extends ModelFlags {
   readonly batch?: number;
   readonly machine?: string;
   readonly type: string;
+  /** --no-cpu */
+  readonly cpu: boolean;
   readonly json?: boolean;
   readonly svg?: string;
   readonly html?: string;
@@ -58,6 +60,7 @@ export function addPlan(program: Command): void {
       wholeValue('--batch', 1, 2 ** 16),
     )
     .option('--machine <file>', 'plan for a described machine: a JSON file, or a name (see docs/placement.md)')
+    .option('--no-cpu', 'without units that the CPU computes out of RAM')
     .option('--json', 'the plan and its explanation as JSON')
     .option('--svg <file>', 'draw a pass')
     .option('--html <file>', 'a page with a pass of every number of rows');
@@ -74,8 +77,8 @@ async function plan(path: string | undefined, flags: PlanFlags): Promise<void> {
   const { gguf, model } = planned;
   const { machine, disks, memories } = await machineOf(planned, flags);
   const sizes = await sizesOf(model, machine, flags);
-  const { rows, threads } = flags;
-  const options = { sizes, memories, vram, ram, rows, disks, threads };
+  const { rows, threads, cpu: cpuComputes } = flags;
+  const options = { sizes, memories, vram, ram, rows, disks, threads, cpuComputes };
   const placement = planFor(gguf, model, machine, options);
   const explanation = explain(model, machine, options, placement);
   const text = planText(explanation);

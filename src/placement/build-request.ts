@@ -27,6 +27,8 @@ export interface RequestOptions {
   readonly rows: number;
   /** Index into machine.disks for each of the model's files; default: all on the first. */
   readonly disks?: readonly number[] | undefined;
+  /** Whether the CPU may compute units whose bytes are in RAM (tier `host-compute`). Default true. */
+  readonly cpuComputes?: boolean | undefined;
   /** Threads of the CPU's products. Default: all cores; all but one where a link is to be fed. */
   readonly threads?: number | undefined;
 }
@@ -36,7 +38,7 @@ export function buildRequest(gguf: GgufModel, model: Model, machine: Machine, op
   const { sizes, budgets, rows } = options;
   const { hostIsDevice } = machine.device;
   const threads = options.threads ?? Math.max(1, machine.host.cores - (machine.link ? 1 : 0));
-  const cpu = hostIsDevice ? null : cpuRatesOf(machine, threads);
+  const cpu = hostIsDevice || options.cpuComputes === false ? null : cpuRatesOf(machine, threads);
   const classes = rowClasses(model, machine, sizes, rows);
   const { onDevice, inHost } = residentsOf(model, sizes);
   return {

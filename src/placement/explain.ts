@@ -66,6 +66,8 @@ const REFUSED: Readonly<Record<Alternative['kind'], string>> = {
   'first-layers-resident': 'the first layers in VRAM, the others streamed: the link rests while the first ones run',
 };
 
+const REFUSED_IN_RAM = 'the first layers in RAM, the others read: the disk rests while the first ones run';
+
 /** Puts a placement into words and numbers. */
 export function explain(
   model: Model,
@@ -93,13 +95,24 @@ export function explain(
     memories: memoryLines(placement),
     classes: answer.plan.schedules.map(({ prediction }, index) => classLine(rows(index), prediction)),
     wanted,
-    refused: answer.refused.map(({ kind, seconds }) => ({
+    refused: refusedOf(placement).map(({ kind, seconds }) => ({
       kind,
-      what: REFUSED[kind],
+      what: request.device || kind !== 'first-layers-resident' ? REFUSED[kind] : REFUSED_IN_RAM,
       tokensPerSecond: seconds && perSecond(seconds),
     })),
     oneMoreGiB: more.map(({ memory, seconds }) => ({ memory, tokensPerSecond: perSecond(seconds) })),
   };
+}
+
+/** Those that are other plans than the one that was chosen, and that this machine could run. */
+function refusedOf({ request, answer }: Placement): readonly Alternative[] {
+  const chosen = answer.plan.schedules.map(({ prediction }) => prediction.seconds);
+  const needsCpu = (kind: Alternative['kind']) => kind === 'compute-all' || kind === 'cpu-only';
+  const hasCpu = request.units.some(({ work }) => work[0].cpuSeconds !== null);
+  return answer.refused.filter(({ kind, seconds }) => {
+    const isChosen = seconds?.every((each, index) => each === chosen[index]) ?? false;
+    return !isChosen && (hasCpu || !needsCpu(kind));
+  });
 }
 
 function classLine(rows: number, { seconds, bound, busy }: Prediction): ClassLine {

@@ -32,6 +32,8 @@ export interface PlacementOptions {
   /** Index into machine.disks for each of the model's files. */
   readonly disks?: readonly number[] | undefined;
   readonly threads?: number | undefined;
+  /** Whether the CPU may compute units out of RAM. Default true. */
+  readonly cpuComputes?: boolean | undefined;
 }
 
 export interface Placement {

@@ -90,6 +90,21 @@ describe('a plan in numbers', () => {
     ]);
   });
 
+  test('what was chosen was not refused, and without a CPU nothing was', () => {
+    const seconds = [0.01, 0.01, 0.01, 0.01];
+    const given = placement({
+      refused: [
+        { kind: 'stream-all', seconds },
+        { kind: 'compute-all', seconds: [0.02, ...seconds.slice(1)] },
+      ],
+    });
+    expect(explained(given).refused.map(({ kind }) => kind)).toEqual(['compute-all']);
+    const units = given.request.units.map((unit) => {
+      return { ...unit, work: unit.work.map((work) => ({ ...work, cpuSeconds: null })) };
+    });
+    expect(explained({ ...given, request: { ...given.request, units } }).refused).toEqual([]);
+  });
+
   test('a sentence says what it comes to', () => {
     expect(explained().sentence).toBe(
       '3 of 7 units are resident, 2 copied out of RAM in every pass, 1 computed by the CPU in passes of few rows, ' +

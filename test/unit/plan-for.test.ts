@@ -43,6 +43,15 @@ describe('budgets of a plan', () => {
     expect(answer.use.device + answer.use.slots + residents).toBeLessThanOrEqual(3 * GIB);
   });
 
+  test('without the CPU nothing is computed there, which takes longer', () => {
+    const vram = { bytes: 3 * GIB };
+    const [free, streamed] = [true, false].map((cpuComputes) => plan(h100, { vram, cpuComputes }).answer);
+    expect(free.plan.tiers).toContain('host-compute');
+    expect(streamed.plan.tiers).not.toContain('host-compute');
+    const seconds = ({ plan: { schedules } }: typeof free) => schedules[0].prediction.seconds;
+    expect(seconds(streamed)).toBeGreaterThan(seconds(free));
+  });
+
   test('of a device that shares RAM are parts of it', () => {
     const { budgets } = plan(withDevice({ kind: 'integrated-gpu', backend: 'webgpu' }));
     expect(budgets.device!.bytes + budgets.host.bytes).toBe(126 * GIB);
