@@ -78,8 +78,8 @@ export class Choice {
   /** Bytes above the two budgets together. */
   get excess(): f64 {
     const problem = this.problem;
-    const device = this.sums[DEVICE_BYTES] + problem.slotBytes(this.slot) - problem.deviceCap;
-    const host = this.sums[HOST_BYTES] + problem.stagingBytes(this.stage) - problem.hostCap;
+    const device = this.sums[DEVICE_BYTES] + problem.slotBytes(this.slot) - problem.budgets.device;
+    const host = this.sums[HOST_BYTES] + problem.stagingBytes(this.stage) - problem.budgets.host;
     return Math.max(0, device) + Math.max(0, host);
   }
 
@@ -87,8 +87,7 @@ export class Choice {
   move(group: i32, from: i32, to: i32, many: i32): void {
     const problem = this.problem;
     const unit = problem.groups.unit(group);
-    problem.add(this.sums, 0, unit, from, -(<f64>many));
-    problem.add(this.sums, 0, unit, to, <f64>many);
+    problem.shift(this.sums, unit, from, to, <f64>many);
     this.counts[group * problem.kinds + from] -= many;
     this.counts[group * problem.kinds + to] += many;
     const change = (problem.streams(to) ? many : 0) - (problem.streams(from) ? many : 0);

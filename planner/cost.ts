@@ -117,7 +117,7 @@ export class Costs {
   readonly rows: i32;
   /** [unit][class][mode][row] */
   seconds: StaticArray<f64> = [];
-  readonly bytes: StaticArray<f64>;
+  bytes: StaticArray<f64> = [];
   staging: StaticArray<f64> = [];
   readonly hasDevice: bool;
   readonly classes: i32;
@@ -131,13 +131,18 @@ export class Costs {
     this.hasDevice = request.hasDevice;
     this.classes = request.classes;
     this.units = request.units;
-    this.bytes = request.unitBytes;
+    this.bytes = request.unitBytes.slice<StaticArray<f64>>();
     this.staging = new StaticArray<f64>(request.units);
     this.seconds = new StaticArray<f64>(request.units * request.classes * MODES * this.rows);
     for (let unit = 0; unit < request.units; unit++) {
       this.staging[unit] = stagingBound(request, unit);
       for (let class_ = 0; class_ < request.classes; class_++) this.fill(unit, class_);
     }
+  }
+
+  /** How many of `seconds` are one unit's. */
+  get unitSize(): i32 {
+    return this.classes * MODES * this.rows;
   }
 
   at(unit: i32, class_: i32, mode: i32): i32 {

@@ -1,5 +1,5 @@
 // Units that cost the same are one group: which of them goes where does not matter to the sums, only how many do.
-import { Costs, MODES } from './cost';
+import { Costs } from './cost';
 
 /** Array.sort's comparator takes no context. */
 let compared: Costs | null = null;
@@ -17,7 +17,7 @@ function compareCosts(costs: Costs, a: i32, b: i32): i32 {
     const canA = costs.canCompute(a, class_);
     if (canA !== costs.canCompute(b, class_)) return canA ? -1 : 1;
   }
-  const size = costs.classes * MODES * costs.rows;
+  const size = costs.unitSize;
   for (let i = 0; i < size; i++) {
     const left = costs.seconds[a * size + i];
     const right = costs.seconds[b * size + i];

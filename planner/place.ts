@@ -4,10 +4,11 @@ import { Choice } from './choice';
 import { Costs } from './cost';
 import { Groups } from './groups';
 import { Improver } from './improve';
-import { Problem, Widths } from './problem';
+import { Budgets, Problem, Widths } from './problem';
 import { NEVER, Relaxation } from './relax';
 import { Request } from './request';
 import { Search, TOLERANCE } from './search';
+import { makeEqual, roundingShare } from './similar';
 
 /** All sets of quiet classes are tried up to this many classes; beyond, only the first so many. */
 const ALL_QUIET: i32 = 2;
@@ -26,48 +27,71 @@ export class Placement {
   /** No placement costs less than this. */
   bound: f64 = NEVER;
   choice: Choice | null = null;
+  /** The prices at which `choice` was found. */
+  prices: StaticArray<f64> = [];
 }
 
 /** Ring widths that are told apart: each has its own relaxation, in which the room for the ring is exact. */
 const WIDTHS: i32 = 6;
 
-/** Rings of certain widths, with certain classes quiet. */
-class Trial {
+/** The costs of a set of quiet classes. */
+class Variant {
   constructor(
     readonly costs: Costs,
     readonly groups: Groups,
-    readonly widths: Widths,
+    /** For placements: similar units made equal where there are too many groups. */
+    readonly upper: Costs,
+    readonly upperGroups: Groups,
+    /** For bounds, then; else null. */
+    readonly lower: Costs | null,
   ) {}
 }
 
+function variantOf(request: Request, quiet: i32, share: f64): Variant {
+  const costs = new Costs(request, quiet);
+  const groups = new Groups(costs);
+  if (share === 0) return new Variant(costs, groups, costs, groups, null);
+  const upper = new Costs(request, quiet);
+  makeEqual(upper, groups, share, true);
+  const lower = new Costs(request, quiet);
+  makeEqual(lower, groups, share, false);
+  return new Variant(costs, groups, upper, new Groups(upper), lower);
+}
+
 export class Placer {
-  private readonly costs: Costs[] = [];
-  private readonly groups: Groups[] = [];
+  private readonly variants: Variant[] = [];
   /** The last prices of a relaxation: good prices for one trial bound the others well enough to order them. */
   private prices: StaticArray<f64> | null = null;
 
   constructor(private readonly request: Request) {
     const classes = request.classes;
     const sets = classes <= ALL_QUIET ? 1 << classes : classes + 1;
+    const costs = new Costs(request, 0);
+    const share = request.units <= EXHAUSTED ? 0 : roundingShare(costs, new Groups(costs));
     for (let set = 0; set < sets; set++) {
       const quiet = classes <= ALL_QUIET ? set : (1 << set) - 1;
       if (quiet !== 0 && !request.hasDevice) break;
-      const costs = new Costs(request, quiet);
-      this.costs.push(costs);
-      this.groups.push(new Groups(costs));
+      this.variants.push(variantOf(request, quiet, share));
     }
   }
 
-  /** The least weighted seconds with rings of `slots` and `staging`; `choice` is null when nothing fits. */
-  place(slots: i32, staging: i32, deviceBytes: f64, hostBytes: f64, known: StaticArray<i32> | null): Placement {
+  /** The problem of the same quiet classes and rings with the true cost of every unit. */
+  exact(problem: Problem): Problem {
+    let at = 0;
+    while (this.variants[at].costs.quiet !== problem.costs.quiet) at++;
+    const variant = this.variants[at];
+    return new Problem(variant.costs, variant.groups, problem.budgets, new Widths(0, Infinity, 0, Infinity));
+  }
+
+  /** The least weighted seconds within the budgets; `choice` is null when nothing fits. */
+  place(budgets: Budgets, known: StaticArray<i32> | null): Placement {
     const found = new Placement();
-    const trials: Trial[] = [];
-    for (let i = 0; i < this.costs.length; i++) this.addTrials(trials, this.costs[i], this.groups[i]);
     const open: Relaxation[] = [];
-    for (let i = 0; i < trials.length; i++) {
-      const trial = trials[i];
-      const problem = new Problem(trial.costs, trial.groups, slots, staging, deviceBytes, hostBytes, trial.widths);
-      if (problem.deviceRoom >= 0 && problem.hostRoom >= 0 && isPossible(problem)) open.push(new Relaxation(problem));
+    const lower: Relaxation[] = [];
+    for (let i = 0; i < this.variants.length; i++) {
+      const variant = this.variants[i];
+      addTrials(open, variant.upper, variant.upperGroups, budgets);
+      if (variant.lower) addTrials(lower, variant.lower!, new Groups(variant.lower!), budgets);
     }
     const gain = this.request.units <= EXHAUSTED ? TOLERANCE : LARGE_TOLERANCE;
     while (open.length > 0) {
@@ -85,7 +109,19 @@ export class Placer {
       }
       found.bound = Math.min(found.bound, relaxation.value);
     }
+    if (lower.length > 0) found.bound = this.leastBound(lower);
     return found;
+  }
+
+  /** The least bound of all, each solved until the least is one that is solved. */
+  private leastBound(open: Relaxation[]): f64 {
+    let next = this.mostPromising(open);
+    while (!open[next].solved) {
+      open[next].solve(MIXTURE);
+      this.prices = open[next].price;
+      next = this.mostPromising(open);
+    }
+    return open[next].value;
   }
 
   /** The one of the least bound; all are bounded by the last prices first. */
@@ -98,23 +134,28 @@ export class Placer {
     }
     return least;
   }
+}
 
-  /** Nothing streams; or the widest slot is one of the sizes of units, and nothing or one of their sizes is staged. */
-  private addTrials(trials: Trial[], costs: Costs, groups: Groups): void {
-    trials.push(new Trial(costs, groups, new Widths(0, -1, 0, -1)));
-    const slots = windows(costs.bytes, costs.hasDevice ? WIDTHS : 1);
-    const stages = windows(costs.staging, WIDTHS);
-    const quiet = costs.quiet;
-    if (quiet === (1 << costs.classes) - 1) return;
-    for (let slot = 0; slot + 1 < slots.length; slot += 2) {
-      if (costs.hasDevice) trials.push(new Trial(costs, groups, new Widths(slots[slot], slots[slot + 1], 0, -1)));
-      for (let stage = 0; stage + 1 < stages.length && quiet === 0; stage += 2) {
-        trials.push(
-          new Trial(costs, groups, new Widths(slots[slot], slots[slot + 1], stages[stage], stages[stage + 1])),
-        );
-      }
+/** Nothing streams; or the widest slot is one of the sizes of units, and nothing or one of their sizes is staged. */
+function addTrials(trials: Relaxation[], costs: Costs, groups: Groups, budgets: Budgets): void {
+  addTrial(trials, costs, groups, budgets, new Widths(0, -1, 0, -1));
+  const slots = windows(costs.bytes, costs.hasDevice ? WIDTHS : 1);
+  const stages = windows(costs.staging, WIDTHS);
+  if (costs.quiet === (1 << costs.classes) - 1) return;
+  for (let slot = 0; slot + 1 < slots.length; slot += 2) {
+    if (costs.hasDevice) addTrial(trials, costs, groups, budgets, new Widths(slots[slot], slots[slot + 1], 0, -1));
+    for (let stage = 0; stage + 1 < stages.length && costs.quiet === 0; stage += 2) {
+      const widths = new Widths(slots[slot], slots[slot + 1], stages[stage], stages[stage + 1]);
+      addTrial(trials, costs, groups, budgets, widths);
     }
   }
+}
+
+function addTrial(trials: Relaxation[], costs: Costs, groups: Groups, budgets: Budgets, widths: Widths): void {
+  const problem = new Problem(costs, groups, budgets, widths);
+  if (problem.deviceRoom < 0 || problem.hostRoom < 0) return;
+  for (let group = 0; group < groups.count; group++) if (problem.codes(group).length === 0) return;
+  trials.push(new Relaxation(problem));
 }
 
 /** Pairs of least and most that part the distinct values into up to `limit` windows. */
@@ -134,11 +175,6 @@ function windows(values: StaticArray<f64>, limit: i32): f64[] {
   return pairs;
 }
 
-function isPossible(problem: Problem): bool {
-  for (let group = 0; group < problem.groups.count; group++) if (problem.codes(group).length === 0) return false;
-  return true;
-}
-
 /** Makes the relaxation's placement whole, improves it, and searches for a better one. */
 function follow(relaxation: Relaxation, found: Placement, known: StaticArray<i32> | null): void {
   const problem = relaxation.problem;
@@ -156,6 +192,9 @@ function follow(relaxation: Relaxation, found: Placement, known: StaticArray<i32
     const done = search.run(problem.units <= EXHAUSTED ? ALL_BRANCHES : BRANCHES);
     if (done) bound = Math.max(bound, Math.min(limit, best.seconds) * (1 - TOLERANCE));
   }
-  if (best.seconds < limit) found.choice = best;
+  if (best.seconds < limit) {
+    found.choice = best;
+    found.prices = relaxation.price;
+  }
   found.bound = Math.min(found.bound, bound);
 }

@@ -1,9 +1,12 @@
 // The whole answer to a request: ring sizes are tried, each with its best placement, and judged by simulation.
+import { blend, recount, spread } from './arrange';
 import { Choice } from './choice';
 import { Costs, DISK, HOST, RESIDENT } from './cost';
 import { Groups } from './groups';
-import { Placer } from './place';
-import { Problem, Widths } from './problem';
+import { Improver } from './improve';
+import { Placement, Placer } from './place';
+import { Budgets, Problem, Widths } from './problem';
+import { Relaxation } from './relax';
 import { FIRST_LAYERS, Request } from './request';
 import { Schedule } from './schedule';
 import { COMPUTE, CPU_BUSY, DISK_BUSY, LINK_BUSY, MEMORY_BUSY, Simulation, simulate } from './simulate';
@@ -70,6 +73,11 @@ export class Planner {
     if (request.fixedStaging === 0 && this.best!.usesDisk()) staging = this.grow(slots, staging, false);
   }
 
+  /** Rings that are fixed are there to be compared: the placement is then the best in steady state, and nothing else. */
+  private get fixed(): bool {
+    return this.request.fixedSlots > 0 && this.request.fixedStaging > 0;
+  }
+
   /** Tries larger rings while they help; returns the best size. */
   private grow(slots: i32, staging: i32, ofSlots: bool): i32 {
     let size = ofSlots ? slots : staging;
@@ -109,13 +117,35 @@ export class Planner {
       if (schedule) this.keep(new Planned(schedule));
       return schedule != null;
     }
-    const found = this.placer.place(slots, staging, request.deviceBytes, request.hostBytes, known);
+    const budgets = new Budgets(slots, staging, request.deviceBytes, request.hostBytes);
+    const found = this.placer.place(budgets, known);
     if (!found.choice) return false;
-    const planned = new Planned(new Schedule(found.choice!, null));
+    const planned = this.arrange(found);
     if (this.keep(planned)) this.bound = found.bound;
-    // Rings that are fixed are there to be compared: nothing else varies.
-    if (request.fixedSlots === 0 || request.fixedStaging === 0) this.useSpare(planned, slots, staging);
+    if (!this.fixed) this.useSpare(planned, budgets);
     return true;
+  }
+
+  /** The better of two ways to say which units of a group go where. */
+  private arrange(found: Placement): Planned {
+    const choice = found.choice!;
+    const apart = this.settle(found, spread(choice));
+    if (this.fixed || choice.problem.groups.count === 1) return apart;
+    const blended = this.settle(found, blend(choice));
+    return blended.seconds < apart.seconds ? blended : apart;
+  }
+
+  /** The codes made to fit the true sizes of all units, with what room they leave put to use. */
+  private settle(found: Placement, codes: StaticArray<i32>): Planned {
+    const problem = this.placer.exact(found.choice!.problem);
+    const choice = new Choice(problem);
+    choice.set(codes);
+    const relaxation = new Relaxation(problem);
+    relaxation.adopt(found.prices);
+    const improver = new Improver(choice, relaxation);
+    if (!choice.fits && !improver.repair()) choice.set(spread(found.choice!));
+    improver.settle();
+    return new Planned(new Schedule(choice, recount(codes, choice)));
   }
 
   private keep(planned: Planned): bool {
@@ -125,17 +155,18 @@ export class Planner {
   }
 
   /** Slots that take smaller units than the widest are smaller: what they leave may hold more units. */
-  private useSpare(planned: Planned, slots: i32, staging: i32): void {
+  private useSpare(planned: Planned, budgets: Budgets): void {
     const request = this.request;
     const choice = planned.schedule.choice;
     const spareSlots = choice.problem.slotBytes(choice.slot) - planned.schedule.slotBytes;
     const spareStaging = choice.problem.stagingBytes(choice.stage) - planned.schedule.stagingBytes;
     if (spareSlots < smallest(request) && spareStaging < smallest(request)) return;
     const device = request.deviceBytes + spareSlots;
-    const found = this.placer.place(slots, staging, device, request.hostBytes + spareStaging, planned.schedule.codes);
+    const wider = new Budgets(budgets.slots, budgets.staging, device, request.hostBytes + spareStaging);
+    const found = this.placer.place(wider, planned.schedule.codes);
     if (!found.choice) return;
-    const wider = new Planned(new Schedule(found.choice!, null));
-    if (wider.fits) this.keep(wider);
+    const better = this.arrange(found);
+    if (better.fits) this.keep(better);
   }
 }
 
@@ -149,7 +180,8 @@ function smallest(request: Request): f64 {
 function firstLayers(request: Request, slots: i32, staging: i32): Schedule | null {
   const costs = new Costs(request, 0);
   const widths = new Widths(0, Infinity, 0, Infinity);
-  const problem = new Problem(costs, new Groups(costs), slots, staging, request.deviceBytes, request.hostBytes, widths);
+  const budgets = new Budgets(slots, staging, request.deviceBytes, request.hostBytes);
+  const problem = new Problem(costs, new Groups(costs), budgets, widths);
   const codes = new StaticArray<i32>(request.units);
   let all: f64 = 0;
   let widest: f64 = 0;

@@ -22,6 +22,16 @@ export class Widths {
   ) {}
 }
 
+/** Buffers of each ring, and bytes for rings and units. */
+export class Budgets {
+  constructor(
+    readonly slots: i32,
+    readonly staging: i32,
+    readonly device: f64,
+    readonly host: f64,
+  ) {}
+}
+
 export class Problem {
   /** Length of a vector of sums. */
   readonly width: i32;
@@ -40,10 +50,7 @@ export class Problem {
   constructor(
     readonly costs: Costs,
     readonly groups: Groups,
-    readonly slots: i32,
-    readonly staging: i32,
-    readonly deviceCap: f64,
-    readonly hostCap: f64,
+    readonly budgets: Budgets,
     readonly widths: Widths,
   ) {
     this.weight = costs.request.weight;
@@ -68,11 +75,11 @@ export class Problem {
 
   /** What rings leave of the budgets at least, and what units of these widths may use at most. */
   get deviceRoom(): f64 {
-    return this.deviceCap - this.slotBytes(this.widths.slotLeast);
+    return this.budgets.device - this.slotBytes(this.widths.slotLeast);
   }
 
   get hostRoom(): f64 {
-    return this.hostCap - this.stagingBytes(this.widths.stageLeast);
+    return this.budgets.host - this.stagingBytes(this.widths.stageLeast);
   }
 
   row(class_: i32): i32 {
@@ -85,14 +92,14 @@ export class Problem {
 
   canRead(unit: i32): bool {
     const costs = this.costs;
-    if (costs.request.kind === CPU_ONLY || costs.quiet !== 0 || this.staging === 0) return false;
+    if (costs.request.kind === CPU_ONLY || costs.quiet !== 0 || this.budgets.staging === 0) return false;
     if (costs.staging[unit] > this.widths.stageMost) return false;
-    return !costs.hasDevice || (this.slots > 0 && costs.bytes[unit] <= this.widths.slotMost);
+    return !costs.hasDevice || (this.budgets.slots > 0 && costs.bytes[unit] <= this.widths.slotMost);
   }
 
   canLink(unit: i32, class_: i32): bool {
     const kind = this.costs.request.kind;
-    if (!this.costs.hasDevice || this.slots === 0 || kind === CPU_ONLY) return false;
+    if (!this.costs.hasDevice || this.budgets.slots === 0 || kind === CPU_ONLY) return false;
     if (((this.costs.quiet >> class_) & 1) !== 0 || (kind === COMPUTE_ALL && class_ === 0)) return false;
     return this.costs.bytes[unit] <= this.widths.slotMost;
   }
@@ -136,9 +143,8 @@ export class Problem {
   /** sums += sign x the unit's vector, from `at` on. */
   add(sums: StaticArray<f64>, at: i32, unit: i32, code: i32, sign: f64): void {
     const bytes = this.costs.bytes[unit] * sign;
-    if (code >= HOST || (code === RESIDENT && !this.costs.hasDevice)) {
-      sums[at + HOST_BYTES] += bytes;
-    } else if (code === RESIDENT) sums[at + DEVICE_BYTES] += bytes;
+    sums[at + HOST_BYTES] += this.onHost(code) * bytes;
+    if (code === RESIDENT && this.costs.hasDevice) sums[at + DEVICE_BYTES] += bytes;
     const seconds = this.costs.seconds;
     for (let class_ = 0; class_ < this.classes; class_++) {
       const from = this.costs.at(unit, class_, modeOf(code, class_));
@@ -149,17 +155,47 @@ export class Problem {
     }
   }
 
+  /** sums += many x (the unit's vector with code `to` - that with code `from`); where both are run alike nothing changes. */
+  shift(sums: StaticArray<f64>, unit: i32, from: i32, to: i32, many: f64): void {
+    const bytes = this.costs.bytes[unit] * many;
+    sums[HOST_BYTES] += this.onHost(to) * bytes - this.onHost(from) * bytes;
+    if (this.costs.hasDevice) {
+      if (to === RESIDENT) sums[DEVICE_BYTES] += bytes;
+      if (from === RESIDENT) sums[DEVICE_BYTES] -= bytes;
+    }
+    const seconds = this.costs.seconds;
+    const rows = this.rows;
+    for (let class_ = 0; class_ < this.classes; class_++) {
+      const before = modeOf(from, class_);
+      const after = modeOf(to, class_);
+      if (before === after) continue;
+      const old = this.costs.at(unit, class_, before);
+      const now = this.costs.at(unit, class_, after);
+      const at = this.row(class_);
+      for (let row = 0; row < rows; row++) {
+        unchecked((sums[at + row] += many * (seconds[now + row] - seconds[old + row])));
+      }
+    }
+  }
+
+  private onHost(code: i32): f64 {
+    return code >= HOST || (code === RESIDENT && !this.costs.hasDevice) ? 1 : 0;
+  }
+
   /** Bytes of slots when the widest streamed unit has so many; there are none where the host is the device. */
   slotBytes(widest: f64): f64 {
-    return this.costs.hasDevice ? widest * <f64>this.slots : 0;
+    return this.costs.hasDevice ? widest * <f64>this.budgets.slots : 0;
   }
 
   stagingBytes(widest: f64): f64 {
-    return widest * <f64>this.staging;
+    return widest * <f64>this.budgets.staging;
   }
 
   fits(deviceBytes: f64, hostBytes: f64, slot: f64, stage: f64): bool {
-    return deviceBytes + this.slotBytes(slot) <= this.deviceCap && hostBytes + this.stagingBytes(stage) <= this.hostCap;
+    return (
+      deviceBytes + this.slotBytes(slot) <= this.budgets.device &&
+      hostBytes + this.stagingBytes(stage) <= this.budgets.host
+    );
   }
 
   /** Weighted seconds: of each class its largest row. */

@@ -19,6 +19,7 @@ export class Relaxation {
   price: StaticArray<f64>;
   /** The bound. */
   value: f64 = -NEVER;
+  solved: bool = false;
   /** Code of each group in the relaxed optimum at `price`. */
   private readonly codes: StaticArray<i32>;
 
@@ -124,6 +125,13 @@ export class Relaxation {
     return total;
   }
 
+  /** Is priced like another relaxation instead of being solved. */
+  adopt(prices: StaticArray<f64>): void {
+    for (let i = 0; i < this.problem.width; i++) this.price[i] = prices[i];
+    this.value = this.evaluate();
+    this.listPrices();
+  }
+
   /** Takes prices from elsewhere when they bound better than the present ones. */
   tryPrices(prices: StaticArray<f64>): void {
     const kept = this.price;
@@ -139,6 +147,7 @@ export class Relaxation {
    * Raises the bound by up to `limit` placements of the mixture; ends when it cannot rise further. What it ends with is a bound whether or not the prices are the best: they are put right before they are used.
    */
   solve(limit: i32): void {
+    this.solved = true;
     const problem = this.problem;
     const width = problem.width;
     this.value = Math.max(this.value, this.evaluate());

@@ -1,4 +1,4 @@
-// From how many units of each kind go where to which ones, in which order, and into which slots.
+// From what goes where to the order in which it moves, and into which slots.
 
 import { Choice } from './choice';
 import { DISK, HOST, modeOf, ON_CPU, ON_DEVICE } from './cost';
@@ -43,7 +43,6 @@ export class Transfers {
 
 /** One placement with its order: what the streamer executes and simulate.ts plays through. */
 export class Schedule {
-  readonly codes: StaticArray<i32>;
   slots: f64[] = [];
   staging: f64[] = [];
   readonly classes: Transfers[] = [];
@@ -52,17 +51,16 @@ export class Schedule {
 
   constructor(
     readonly choice: Choice,
-    /** Codes that are not to be spread; null: they are. */
-    codes: StaticArray<i32> | null,
+    /** A code for each unit, as many of each as `choice` has. */
+    readonly codes: StaticArray<i32>,
   ) {
     const problem = choice.problem;
-    this.codes = codes ? codes : spread(choice);
     this.reads = new StaticArray<Reads | null>(problem.units);
     for (let unit = 0; unit < problem.units; unit++) {
       if (this.codes[unit] === DISK) this.reads[unit] = unitReads(problem.costs.request, unit);
     }
-    const slots = new Ring(problem.slots);
-    const staging = new Ring(problem.staging);
+    const slots = new Ring(problem.budgets.slots);
+    const staging = new Ring(problem.budgets.staging);
     for (let class_ = 0; class_ < problem.classes; class_++) this.classes.push(this.order(class_, slots, staging));
     this.slots = slots.bytes;
     this.staging = staging.bytes;
@@ -114,38 +112,4 @@ function sum(values: f64[]): f64 {
   let total: f64 = 0;
   for (let i = 0; i < values.length; i++) total += values[i];
   return total;
-}
-
-/**
- * Units that cost the same exchange their codes until each code is spread evenly over the layers: a block of resident layers
- * would let the link run dry behind it and the chain wait before it.
- */
-function spread(choice: Choice): StaticArray<i32> {
-  const problem = choice.problem;
-  const groups = problem.groups;
-  const codes = new StaticArray<i32>(problem.units);
-  const kinds = problem.kinds;
-  const given = new StaticArray<i32>(kinds);
-  for (let group = 0; group < groups.count; group++) {
-    given.fill(0);
-    const first = groups.first[group];
-    const size = groups.size(group);
-    // Units of a group are in the model's order. Each takes the code that is furthest behind its share.
-    for (let i = 0; i < size; i++) {
-      let most = -1;
-      let behind: f64 = 0;
-      for (let code = 0; code < kinds; code++) {
-        const count = choice.count(group, code);
-        if (given[code] === count) continue;
-        const lag = (<f64>count * (<f64>i + 0.5)) / <f64>size - <f64>given[code];
-        if (most < 0 || lag > behind) {
-          most = code;
-          behind = lag;
-        }
-      }
-      given[most]++;
-      codes[groups.order[first + i]] = most;
-    }
-  }
-  return codes;
 }

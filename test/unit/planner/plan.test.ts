@@ -7,13 +7,13 @@ import type { PlanRequest } from '../../../src/placement/request.js';
 import { freeBytes, KINDS, type PlannedWords } from '../../../src/placement/wire.js';
 import { askPlanner, requests } from './requests.js';
 
-const sizes = { units: [1, 24], classes: [1, 4] } as const;
+const sizes = { units: [1, 48], classes: [1, 4] } as const;
 const any = fc
   .tuple(fc.oneof(requests(sizes), requests(sizes, true)), fc.boolean(), fc.constantFrom(...KINDS))
   .map(([request, fixed, kind]) => ({ request: fixed ? request : { ...request, rings: undefined }, kind }));
 
 /** Checks every plan of random requests; fails when hardly any request has one. */
-function forPlans(check: (plan: PlannedWords, request: PlanRequest) => void, numRuns = 60): void {
+function forPlans(check: (plan: PlannedWords, request: PlanRequest) => void, numRuns = 80): void {
   let plans = 0;
   fc.assert(
     fc.property(any, ({ request, kind }) => {
