@@ -17,7 +17,7 @@ import { allocateWeights, withRoom } from './bench-memory.js';
 import { measureCpu } from './cpu.js';
 import { DISK_MEMORY_BYTES, groupByDisk, measureDisk } from './disk.js';
 import { measureHostMemory } from './host-memory.js';
-import { measureLaunch } from './launch.js';
+import { type LaunchCosts, measureLaunch } from './launch.js';
 import { measureLink } from './link.js';
 import { bestProducts, measureProducts, productSizes } from './products.js';
 import { Allowance, type Clock, fastest, systemClock } from './timing.js';
@@ -79,25 +79,38 @@ export async function measureMachine(options: MeasureOptions): Promise<Machine> 
   }
 }
 
-/** Products of the types that are wanted once more, seconds later: what disturbed the first time may be over. */
-async function measureAgain(backend: Backend, types: readonly GgmlType[], allowance: Allowance): Promise<ProductRates> {
-  if (types.length === 0 || allowance.left() === 0) return {};
+/** What of the device is measured twice. */
+interface Again {
+  readonly launch: LaunchCosts;
+  readonly products: ProductRates;
+}
+
+/** Launches and products of the types that are wanted, seconds later: what disturbed the first time may be over. */
+async function measureAgain(backend: Backend, types: readonly GgmlType[], allowance: Allowance): Promise<Again | null> {
+  if (allowance.left() === 0) return null;
+  const launch = await measureLaunch(backend, allowance.now);
   const sizes = productSizes(backend.device);
   const weights = await allocateWeights(backend, sizes.totalBytes);
   try {
-    return await measureProducts(backend, weights, types, sizes, allowance);
+    return { launch, products: await measureProducts(backend, weights, types, sizes, allowance) };
   } finally {
     weights.free();
   }
 }
 
-/** The machine with the better of both rates of the device, which is the host's as well where both are the cpu backend. */
+/** The machine with the better of both figures of the device, which is the host's as well where both are the cpu backend. */
 function withBest<Part extends Pick<Machine, 'device' | 'host'>>(
   machine: Part,
-  again: ProductRates,
+  again: Again | null,
   backend: Backend,
 ): Part {
-  const device = { ...machine.device, products: bestProducts(machine.device.products, again) };
+  if (again === null) return machine;
+  const device = {
+    ...machine.device,
+    launchSeconds: Math.min(machine.device.launchSeconds, again.launch.launchSeconds),
+    passSeconds: Math.min(machine.device.passSeconds, again.launch.passSeconds),
+    products: bestProducts(machine.device.products, again.products),
+  };
   if (!(backend instanceof CpuBackend)) return { ...machine, device };
   const products = machine.host.products.map((rates) => {
     return rates.threads === backend.threads ? { ...rates, products: device.products } : rates;
