@@ -31,7 +31,7 @@ function timed(object, name) {
 }
 
 /** Milliseconds of a pass when nothing waits in between: what the device takes. */
-async function deviceTime(passes) {
+async function deviceTime(count) {
   const { backend, passes, step } = model.forward;
   const { list } = passes.recordingFor(1);
   step.clear();
@@ -43,9 +43,9 @@ async function deviceTime(passes) {
   for (let i = 0; i < 3; i++) enqueue();
   await backend.wait(fence);
   const started = performance.now();
-  for (let i = 0; i < passes; i++) enqueue();
+  for (let i = 0; i < count; i++) enqueue();
   await backend.wait(fence);
-  return (performance.now() - started) / passes;
+  return (performance.now() - started) / count;
 }
 
 await decode(64);

@@ -121,7 +121,7 @@ const { dependencies: direct } = JSON.parse(readFileSync(join(root, 'package.jso
 // Those that only build, and what brings binaries for every system.
 const unneeded = new Set(['cmake-js', 'node-addon-api', 'webgpu']);
 const needed = Object.keys(direct).filter((name) => !unneeded.has(name));
-for (const name of dependencies([...needed, '@vitest/runner', '@vitest/expect'])) {
+for (const name of dependencies([...needed, '@vitest/runner', '@vitest/expect', 'fast-check'])) {
   cpSync(join(root, 'node_modules', name), join(folder, 'node_modules', name), { recursive: true });
 }
 const dawn = `dist/${process.platform}-${process.arch}`;

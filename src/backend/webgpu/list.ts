@@ -23,8 +23,16 @@ export interface EmbedSource {
   row(token: number): Uint8Array;
   /** Rows in the device buffer start at multiples of this: whole words. */
   readonly stride: number;
-  readonly rows: Uint8Array<ArrayBuffer>;
+  /** Of the first row in the step buffer. */
+  readonly offset: number;
+}
+
+/** What passes upload: the words of the step, then the rows of every embedding table. */
+export interface StepMemory {
   readonly buffer: GPUBuffer;
+  /** As many bytes as the buffer has. */
+  readonly staged: Uint8Array<ArrayBuffer>;
+  readonly embeds: readonly EmbedSource[];
 }
 
 /** The dispatches of a pass with so many rows and outputs, flat: encoding walks three arrays and allocates nothing. */
@@ -45,8 +53,8 @@ export interface Program {
  */
 const CUTS = [8, 40];
 
-/** Words of a step that are written as a whole: a second write costs more than these bytes. */
-const SMALL_STEP = 4096;
+/** Bytes that are written with one call: a second one costs more than bytes that nobody reads. */
+const SMALL_UPLOAD = 32 << 10;
 /** Positions of a pass are rounded up to this for groups(), so that a program lasts for many tokens. */
 const POSITION_STEP = 256;
 /** Programs that are kept: one for each batch size of a few that take turns. */
@@ -61,7 +69,7 @@ export class GpuList implements CommandList {
     readonly segments: readonly Segment[],
     readonly limits: StepLimits,
     private readonly plans: readonly CompiledPlan[],
-    private readonly buffers: { readonly step: GPUBuffer; readonly embeds: readonly EmbedSource[] },
+    private readonly memory: StepMemory,
     private readonly compilation: Compilation,
     private readonly onDispose: () => void,
   ) {}
@@ -84,18 +92,22 @@ export class GpuList implements CommandList {
   }
 
   /** Writes what changes from pass to pass, ahead of everything that is submitted later. */
-  upload(queue: GPUQueue, step: StepBuffer): void {
-    const { rows, outputs, words, maxRows } = step;
-    const outputsAt = words.length - 2 * step.maxOutputs;
-    if (words.length <= SMALL_STEP) {
-      queue.writeBuffer(this.buffers.step, 0, words);
-    } else {
-      queue.writeBuffer(this.buffers.step, 0, words, 0, 4 + 4 * Math.min(rows, maxRows));
-      if (outputs > 0) queue.writeBuffer(this.buffers.step, outputsAt * 4, words, outputsAt, 2 * outputs);
+  upload(queue: GPUQueue, { rows, outputs, words, maxOutputs }: StepBuffer): void {
+    const { buffer, staged, embeds } = this.memory;
+    for (const { row, stride, offset } of embeds) {
+      for (let r = 0; r < rows; r++) staged.set(row(words[4 + 4 * r]), offset + r * stride);
     }
-    for (const { row, stride, rows: staged, buffer } of this.buffers.embeds) {
-      for (let r = 0; r < rows; r++) staged.set(row(words[4 + 4 * r]), r * stride);
-      if (rows > 0) queue.writeBuffer(buffer, 0, staged, 0, rows * stride);
+    const end = embeds.reduce((most, { offset, stride }) => Math.max(most, offset + rows * stride), words.byteLength);
+    if (end <= SMALL_UPLOAD) {
+      new Uint32Array(staged.buffer, 0, words.length).set(words);
+      queue.writeBuffer(buffer, 0, staged, 0, end);
+      return;
+    }
+    const outputsAt = words.length - 2 * maxOutputs;
+    queue.writeBuffer(buffer, 0, words, 0, 4 + 4 * rows);
+    if (outputs > 0) queue.writeBuffer(buffer, outputsAt * 4, words, outputsAt, 2 * outputs);
+    for (const { stride, offset } of embeds) {
+      if (rows > 0) queue.writeBuffer(buffer, offset, staged, offset, rows * stride);
     }
   }
 

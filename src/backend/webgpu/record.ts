@@ -11,7 +11,7 @@ import { flowOf } from './flow.js';
 import type { BindingSlot, DeviceFacts, Dispatch, KernelPlan } from './kernel.js';
 import { gatheredStride } from './kernels/embed.js';
 import { planOp } from './kernels/plan-op.js';
-import { Compilation, type Compiled, type CompiledPlan, type EmbedSource, GpuList } from './list.js';
+import { Compilation, type Compiled, type CompiledPlan, type EmbedSource, GpuList, type StepMemory } from './list.js';
 import { GpuMemory, type Owner, TableMemory, USAGE } from './memory.js';
 
 type BindingType = 'storage' | 'read-only-storage' | 'uniform';
@@ -38,8 +38,11 @@ interface Pipeline {
 /** The buffers of one list that are not the caller's. */
 interface ListBuffers {
   readonly step: GPUBuffer;
+  /** Bytes of the step itself. */
+  readonly stepBytes: number;
   readonly scratch: GPUBuffer | null;
-  readonly embedded: ReadonlyMap<number, GPUBuffer>;
+  /** Where the rows of an embedding op lie in the step buffer. */
+  readonly embedded: ReadonlyMap<number, { readonly offset: number; readonly size: number }>;
 }
 
 const COMPUTE_STAGE = 0x4;
@@ -67,14 +70,23 @@ export class Recorder {
       memories.push(memory);
       return memory.buffer;
     };
-    const step = new StepBuffer(bindings.sizes.maxRows, bindings.sizes.maxOutputs);
-    const stepUsage = USAGE.STORAGE | USAGE.UNIFORM | USAGE.COPY_DST;
+    const { maxRows, maxOutputs } = bindings.sizes;
+    const stepBytes = new StepBuffer(maxRows, maxOutputs).words.byteLength;
+    const embeds = this.#embedSources(ops, bindings, stepBytes);
+    const uploadBytes = [...embeds.values()].reduce((_, { offset, stride }) => offset + stride * maxRows, stepBytes);
     const scratchBytes = Math.max(...plans.map((plan) => plan.scratchBytes), 0);
-    const embeds = this.#embedSources(ops, bindings, allocate);
+    const memory: StepMemory = {
+      buffer: allocate(uploadBytes, 'step buffer', USAGE.STORAGE | USAGE.UNIFORM | USAGE.COPY_DST),
+      staged: new Uint8Array(uploadBytes),
+      embeds: [...embeds.values()],
+    };
     const buffers: ListBuffers = {
-      step: allocate(step.words.byteLength, 'step buffer', stepUsage),
+      step: memory.buffer,
+      stepBytes,
       scratch: scratchBytes > 0 ? allocate(scratchBytes, 'scratch') : null,
-      embedded: new Map([...embeds].map(([op, { buffer }]) => [op, buffer])),
+      embedded: new Map(
+        [...embeds].map(([op, { offset, stride }]) => [op, { offset, size: stride * bindings.sizes.maxRows }]),
+      ),
     };
     const jobs = new Set<Promise<unknown>>();
     // Dawn's messages name the objects by their labels: one guard serves all.
@@ -84,16 +96,9 @@ export class Recorder {
       ),
     );
     const bound = settled.then(() => this.owner.health.check());
-    return new GpuList(
-      segments,
-      stepLimits(ops, bindings),
-      compiled,
-      { step: buffers.step, embeds: [...embeds.values()] },
-      new Compilation([...jobs], bound),
-      () => {
-        for (const memory of memories) memory.free();
-      },
-    );
+    return new GpuList(segments, stepLimits(ops, bindings), compiled, memory, new Compilation([...jobs], bound), () => {
+      for (const memory of memories) memory.free();
+    });
   }
 
   #named<T>({ kind }: Op, index: number, work: () => T): T {
@@ -105,12 +110,10 @@ export class Recorder {
     }
   }
 
-  #embedSources(
-    ops: readonly Op[],
-    bindings: Bindings,
-    allocate: (bytes: number, label: string) => GPUBuffer,
-  ): Map<number, EmbedSource> {
+  #embedSources(ops: readonly Op[], bindings: Bindings, stepBytes: number): Map<number, EmbedSource> {
     const sources = new Map<number, EmbedSource>();
+    const { minStorageBufferOffsetAlignment: alignment } = this.facts.limits;
+    let end = stepBytes;
     ops.forEach((op, index) => {
       if (op.kind !== 'embed') return;
       const { type, cols, range: product, table: range = product } = bindings.weights.get(op.table)!;
@@ -118,9 +121,10 @@ export class Recorder {
       if (!(memory instanceof TableMemory)) return;
       const rowBytes = typeBytes(type, cols);
       const stride = gatheredStride(rowBytes);
-      const rows = new Uint8Array(stride * bindings.sizes.maxRows);
+      const offset = Math.ceil(end / alignment) * alignment;
+      end = offset + stride * bindings.sizes.maxRows;
       const row = (token: number) => memory.view(range.offset + token * rowBytes, rowBytes);
-      sources.set(index, { row, stride, rows, buffer: allocate(rows.length, 'embedding rows') });
+      sources.set(index, { row, stride, offset });
     });
     return sources;
   }
@@ -154,7 +158,7 @@ export class Recorder {
     return { over: plan.over, variants };
   }
 
-  #bind(slot: BindingSlot, op: number, { step, scratch, embedded }: ListBuffers): Bound | null {
+  #bind(slot: BindingSlot, op: number, { step, stepBytes, scratch, embedded }: ListBuffers): Bound | null {
     const whole = (buffer: GPUBuffer | null | undefined, type: BindingType): Bound => {
       if (!buffer) throw new NtxError('internal', `the plan binds ${slot} and does not ask for it`, 'report this');
       return { buffer, offset: 0, size: buffer.size, type };
@@ -163,7 +167,7 @@ export class Recorder {
       case null:
         return null;
       case 'step':
-        return whole(step, 'read-only-storage');
+        return { buffer: step, offset: 0, size: stepBytes, type: 'read-only-storage' };
       case 'counts':
         return { buffer: step, offset: 0, size: 16, type: 'uniform' };
       case 'scratch':
@@ -171,7 +175,7 @@ export class Recorder {
       case 'scratch-read':
         return whole(scratch, 'read-only-storage');
       case 'embedded':
-        return whole(embedded.get(op), 'read-only-storage');
+        return { buffer: step, ...embedded.get(op)!, type: 'read-only-storage' };
       default: {
         const { range, access } = slot;
         const type = access === 'read' ? 'read-only-storage' : 'storage';
