@@ -2,7 +2,7 @@
 //
 //   node bench/batch.mjs MODEL.gguf [backend] [1,2,4,8,16]
 import { createBackend } from '../dist/backend/index.js';
-import { createForward } from '../dist/engine.js';
+import { createForward } from '../dist/load-forward.js';
 import { openModel } from '../dist/open-model.js';
 
 const [path, backendName = 'cuda', list = '1,2,4,8,16'] = process.argv.slice(2);

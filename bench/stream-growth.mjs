@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { createBackend } from '../dist/backend/index.js';
-import { createForward } from '../dist/engine.js';
+import { createForward } from '../dist/load-forward.js';
 import { EMBEDDED_MODEL, openModel } from '../dist/open-model.js';
 import { Sequence } from '../dist/sequence.js';
 import { stridedPlan } from './stream/plan.mjs';

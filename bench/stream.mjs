@@ -9,7 +9,7 @@ import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createBackend } from '../dist/backend/index.js';
 import { describeMachine } from '../dist/cli/machine.js';
-import { createForward } from '../dist/engine.js';
+import { createForward } from '../dist/load-forward.js';
 import { openModel } from '../dist/open-model.js';
 import { Sequence } from '../dist/sequence.js';
 import { bufferBytes } from '../dist/streaming/buffers.js';

@@ -56,9 +56,12 @@ export function stagedCopySeconds(request: Request, unit: i32): f64 {
   return seconds;
 }
 
+/** Gaps take room in staging, and a drive that was busy while it was measured seems to ask much for a request. */
+const MOST_GAP_BYTES: f64 = 65536;
+
 /** Bytes of a gap that are as quick to read as one request more is to make. */
 export function gapBytes(request: Request, drive: i32): f64 {
-  return request.driveRequest[drive] * request.driveRate[drive];
+  return Math.min(request.driveRequest[drive] * request.driveRate[drive], MOST_GAP_BYTES);
 }
 
 /** Seconds that a drive is busy with reads of so many bytes in so many requests, at its queue depth. */

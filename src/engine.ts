@@ -1,19 +1,12 @@
-import type { Backend, DeviceInfo, DeviceRange, PassSizes } from './backend/backend.js';
+import type { Backend, DeviceInfo, PassSizes } from './backend/backend.js';
 import { createBackend } from './backend/index.js';
+import { type ChosenPlan, choosePlan } from './choose-plan.js';
 import { NtxError } from './errors.js';
-import { Forward } from './forward.js';
 import { LanguageModel } from './language-model.js';
-import { type ModelConfig, OUTPUTS, ROPE_TABLE, ropeTable } from './model/index.js';
+import { createForward, type LoadedForward } from './load-forward.js';
+import type { ModelConfig } from './model/index.js';
 import { EMBEDDED_MODEL, type OpenedModel, openModel } from './open-model.js';
 import type { LoadModelOptions } from './options.js';
-import { allocateBuffers } from './streaming/buffers.js';
-import type { FileReader } from './streaming/file-reader.js';
-import type { LoadOptions } from './streaming/load.js';
-import { openReader } from './streaming/open-reader.js';
-import { placeWeights } from './streaming/place.js';
-import { type ExecutablePlan, recordPlan, residentPlan } from './streaming/recording.js';
-import { startStreamer } from './streaming/start.js';
-import type { Streamer } from './streaming/streamer.js';
 
 const DEFAULT_CONTEXT = 4096;
 /** Rows of a prompt's pass: a GPU needs more of them to be busy, and a CPU's memory is better used for weights. */
@@ -30,9 +23,9 @@ export async function loadModel(path: string = EMBEDDED_MODEL, options: LoadMode
     const backend = await createBackend(options);
     try {
       const sizes = passSizes(opened.model.config, backend.device, options);
-      const { forward, memory, close } = await createForward(opened, backend, sizes, options);
-      const dispose = () => close().then(() => backend.dispose().then(() => opened.close()));
-      return new LanguageModel(opened, backend.device, forward, memory, dispose);
+      const { chosen, ...loaded } = await loadByPlan(opened, backend, sizes, options);
+      const dispose = () => loaded.close().then(() => backend.dispose().then(() => opened.close()));
+      return new LanguageModel(opened, backend, loaded, chosen, dispose);
     } catch (error) {
       await backend.dispose();
       throw error;
@@ -40,6 +33,33 @@ export async function loadModel(path: string = EMBEDDED_MODEL, options: LoadMode
   } catch (error) {
     await opened.close();
     throw error;
+  }
+}
+
+interface PlannedForward extends LoadedForward {
+  /** null: all weights are resident. */
+  readonly chosen: ChosenPlan | null;
+}
+
+/** Another program may take memory between the plan and the load: then a second plan is made, of what is free. */
+async function loadByPlan(
+  opened: OpenedModel,
+  backend: Backend,
+  sizes: PassSizes,
+  options: LoadModelOptions,
+): Promise<PlannedForward> {
+  const load = async (chosen: ChosenPlan | null) => {
+    const plan = chosen?.placement.answer.plan;
+    return { ...(await createForward(opened, backend, sizes, { ...options, plan })), chosen };
+  };
+  const first = await choosePlan(opened, backend, sizes, options);
+  try {
+    return await load(first);
+  } catch (error) {
+    if (!(error instanceof NtxError) || error.code !== 'no-memory') throw error;
+    const second = await choosePlan(opened, backend, sizes, options, true);
+    if (second === null) throw error;
+    return load(second);
   }
 }
 
@@ -63,60 +83,4 @@ export function passSizes(
   const context = whole('context', Math.min(config.trainedContext, DEFAULT_CONTEXT));
   const maxRows = Math.min(whole('maxRows', kind === 'cpu' ? DEFAULT_MAX_ROWS.cpu : DEFAULT_MAX_ROWS.gpu), context);
   return { context, slots: 1, maxRows, maxOutputs: whole('maxOutputs', DEFAULT_MAX_OUTPUTS) };
-}
-
-export interface ForwardOptions extends LoadOptions {
-  /** Where weights live and how they move. Default: all on the device. */
-  readonly plan?: ExecutablePlan | undefined;
-  /** What reads units of the tier `disk`, and is closed with the rest. Default: the fastest way to the model's files. */
-  readonly reader?: FileReader | undefined;
-  /** Compare the checksum of every unit that is read again with that of its first read. */
-  readonly verify?: boolean | undefined;
-}
-
-/** A model that is ready for passes. Its memory lives as long as the backend, or until free(). */
-export interface LoadedForward {
-  readonly forward: Forward;
-  readonly streamer: Streamer;
-  /** Bytes in memory. */
-  readonly memory: { readonly weights: number; readonly buffers: number };
-  /** Ends reads that are under way. To be called before the backend is disposed. */
-  close(): Promise<void>;
-  /** Closes, and frees the memory of a backend that lives on. */
-  free(): Promise<void>;
-}
-
-/** Loads the weights to where the plan has them, and records passes of these sizes. */
-export async function createForward(
-  { gguf, model }: OpenedModel,
-  backend: Backend,
-  sizes: PassSizes,
-  options: ForwardOptions = {},
-): Promise<LoadedForward> {
-  const plan = options.plan ?? residentPlan(model);
-  const buffers = allocateBuffers(backend, model.buffers, sizes);
-  await fill(backend, buffers.ranges.get(ROPE_TABLE)!, ropeTable(model.config.rope, sizes.context));
-  const placed = await placeWeights(gguf, model, backend, plan, options);
-  const recordings = recordPlan(backend, model, plan, { ...placed, buffers: buffers.ranges }, sizes);
-  for (const { list } of recordings) await list.ready?.(options.onKernels);
-  const paths = gguf.files.map(({ path }) => path);
-  const reader = plan.staging.length === 0 ? null : (options.reader ?? (await openReader(paths)));
-  const { verify = false } = options;
-  const { streamer, close } = await startStreamer({ backend, model, placed, recordings, reader, verify });
-  const forward = new Forward(backend, streamer, buffers.ranges.get(OUTPUTS)!, sizes);
-  const free = async () => {
-    await close();
-    await streamer.idle();
-    for (const { list } of recordings) list.dispose();
-    placed.free();
-    buffers.free();
-  };
-  return { forward, streamer, memory: { weights: placed.bytes, buffers: buffers.bytes }, close, free };
-}
-
-async function fill(backend: Backend, to: DeviceRange, values: Float32Array<ArrayBuffer>): Promise<void> {
-  const staging = backend.allocateHost(values.byteLength, 'staging of a table');
-  staging.view(0, values.byteLength).set(new Uint8Array(values.buffer));
-  await backend.wait(backend.copy({ memory: staging, offset: 0, bytes: values.byteLength }, to));
-  staging.free();
 }

@@ -1,13 +1,16 @@
-import type { DeviceInfo } from './backend/backend.js';
+import type { Backend, DeviceInfo } from './backend/backend.js';
+import type { ChosenPlan } from './choose-plan.js';
 import { NtxError } from './errors.js';
 import type { Forward } from './forward.js';
 import { type FinishReason, generate } from './generate.js';
+import type { LoadedForward } from './load-forward.js';
 import type { Model, ModelConfig } from './model/index.js';
 import type { OpenedModel } from './open-model.js';
 import type { GenerateOptions, Piece, Summary } from './options.js';
 import { Sampler, samplerOptions } from './sampler/index.js';
 import { Sequence } from './sequence.js';
 import { StopText } from './stop-text.js';
+import type { Streamer } from './streaming/streamer.js';
 import type { Tokenizer } from './tokenizer/index.js';
 
 /** A loaded model. Its memory is freed by `dispose` alone. */
@@ -18,13 +21,35 @@ export class LanguageModel {
 
   constructor(
     private readonly opened: OpenedModel,
-    readonly device: DeviceInfo,
-    readonly forward: Forward,
-    /** Bytes in memory: weights; KV cache, activations and tables. */
-    readonly memory: { readonly weights: number; readonly buffers: number },
+    readonly backend: Backend,
+    private readonly loaded: Omit<LoadedForward, 'close' | 'free'>,
+    /** How weights that do not fit on the device move; null: all do. */
+    readonly chosen: ChosenPlan | null,
     private readonly onDispose: () => Promise<void>,
   ) {
-    this.sequence = new Sequence(forward, 0);
+    this.sequence = new Sequence(loaded.forward, 0);
+  }
+
+  get device(): DeviceInfo {
+    return this.backend.device;
+  }
+
+  /** Paths of the model's files. */
+  get files(): readonly string[] {
+    return this.opened.gguf.files.map(({ path }) => path);
+  }
+
+  get forward(): Forward {
+    return this.loaded.forward;
+  }
+
+  get streamer(): Streamer {
+    return this.loaded.streamer;
+  }
+
+  /** Bytes in memory: weights; KV cache, activations and tables. */
+  get memory(): LoadedForward['memory'] {
+    return this.loaded.memory;
   }
 
   get config(): ModelConfig {

@@ -1,9 +1,10 @@
 import type { BackendOptions } from './backend/index.js';
+import type { PlanOptions } from './choose-plan.js';
 import type { FinishReason } from './generate.js';
 import type { SamplerOptions } from './sampler/index.js';
 import type { LoadOptions } from './streaming/load.js';
 
-export interface LoadModelOptions extends BackendOptions, LoadOptions {
+export interface LoadModelOptions extends BackendOptions, LoadOptions, PlanOptions {
   /** Positions of the KV cache. Default: what the model was trained for, at most 4096. */
   readonly context?: number | undefined;
   /** Rows of one pass of a prompt. Default 512 on a GPU, else 256. */
@@ -12,6 +13,8 @@ export interface LoadModelOptions extends BackendOptions, LoadOptions {
   readonly maxOutputs?: number | undefined;
   /** PCI address of the drive that a map (.ntxmap) is of: it is read without the kernel's driver (docs/nvme.md). */
   readonly nvme?: string | undefined;
+  /** Compare the checksum of weights that are read again, where some stay on disk, with that of their first read. */
+  readonly verify?: boolean | undefined;
 }
 
 export interface GenerateOptions extends Partial<SamplerOptions> {

@@ -1,13 +1,15 @@
 import type { Command } from 'commander';
 import type { BenchResult, Rate } from '../bench.js';
+import type { StreamReport } from '../bench-stream.js';
 import type { LanguageModel } from '../language-model.js';
 import type { PassProfile } from '../profile.js';
 import { interruptible } from './interrupt.js';
 import { kernelTable } from './kernel-table.js';
 import { loadWithProgress } from './load.js';
 import { describeMachine } from './machine.js';
-import { addBackendOptions, addDriveOption, loadOptions, type ModelFlags } from './model-options.js';
+import { addBackendOptions, addDriveOption, addMemoryOptions, loadOptions, type ModelFlags } from './model-options.js';
 import { bytesText, print, printJson, rateText, table } from './output.js';
+import { checkTimeline, requireStreamed, streamText, writeTimeline } from './stream-report.js';
 import { wholeValue } from './values.js';
 import { version } from './version.js';
 
@@ -16,6 +18,7 @@ interface BenchFlags extends ModelFlags {
   readonly tokens: number;
   readonly repeat: number;
   readonly ops?: boolean;
+  readonly timeline?: string;
   readonly json?: boolean;
 }
 
@@ -29,15 +32,17 @@ export function addBench(program: Command): void {
     .option('--tokens <count>', 'tokens to decode', wholeValue('--tokens', 1, 2 ** 20), 64)
     .option('--repeat <count>', 'how often each is timed', wholeValue('--repeat', 1, 1000), 3)
     .option('--ops', 'time the kernels of a decoded token one by one (webgpu)')
+    .option('--timeline <file>', 'draw a pass of a model that is streamed: .svg, or .json for ui.perfetto.dev')
     .option('--json', 'the result as JSON, with a description of the machine');
-  addDriveOption(addBackendOptions(command)).action(bench);
+  addMemoryOptions(addDriveOption(addBackendOptions(command))).action(bench);
 }
 
 async function bench(path: string | undefined, flags: BenchFlags): Promise<void> {
   const { benchModel, readMeter } = await import('../bench.js');
   const { profileDecode } = await import('../profile.js');
   const { loadHostAddon } = await import('../backend/cpu/binding.js');
-  const { promptTokens, tokens, repeat } = flags;
+  const { promptTokens, tokens, repeat, timeline } = flags;
+  if (timeline !== undefined) checkTimeline(timeline);
   await interruptible(async (signal) => {
     const context = Math.max(promptTokens, tokens + 1);
     const model = await loadWithProgress(path, { ...loadOptions(flags), context, signal });
@@ -47,7 +52,9 @@ async function bench(path: string | undefined, flags: BenchFlags): Promise<void>
     try {
       // First without: what cannot be timed is told before a measurement of minutes.
       if (flags.ops) await profileDecode(model, 0);
+      if (timeline !== undefined) requireStreamed(model);
       const result = await benchModel(model, { promptTokens, tokens, repeat, signal }, meter?.measure ?? null);
+      const stream = model.chosen ? await streamOf(model, flags, signal) : undefined;
       const ops = flags.ops ? { position: tokens, ...(await profileDecode(model, tokens)) } : undefined;
       if (flags.json) {
         const about = {
@@ -57,13 +64,24 @@ async function bench(path: string | undefined, flags: BenchFlags): Promise<void>
           model: modelFacts(model, path),
         };
         const options = { promptTokens, tokens, repeat };
-        printJson({ ...about, device: model.device, options, ...result, memory, ops }, 2);
-      } else print(asText(model, flags, result, memory) + (ops ? opsText(ops, result) : ''));
+        printJson({ ...about, device: model.device, options, ...result, stream, memory, ops }, 2);
+      } else {
+        print(
+          asText(model, flags, result, memory) + (stream ? streamText(stream) : '') + (ops ? opsText(ops, result) : ''),
+        );
+      }
     } finally {
       await meter?.dispose();
       await model.dispose();
     }
   });
+}
+
+async function streamOf(model: LanguageModel, flags: BenchFlags, signal: AbortSignal): Promise<StreamReport> {
+  const { benchStream } = await import('../bench-stream.js');
+  const report = await benchStream(model, flags.tokens, { ...loadOptions(flags), signal });
+  if (flags.timeline !== undefined) await writeTimeline(flags.timeline, model, report);
+  return report;
 }
 
 function modelFacts({ config, memory }: LanguageModel, path: string | undefined): object {

@@ -6,7 +6,7 @@ import { type Dialogue, PlainDialogue, TurnDialogue } from './dialogue.js';
 import { interruptible } from './interrupt.js';
 import { createLines, type Lines } from './lines.js';
 import { loadWithProgress, noteLongContext } from './load.js';
-import { addModelOptions, loadOptions, type ModelFlags } from './model-options.js';
+import { addMemoryOptions, addModelOptions, loadOptions, type ModelFlags } from './model-options.js';
 import { note, paint } from './output.js';
 import { addSamplingOptions, generateOptions, type SamplingFlags } from './sampling-options.js';
 import { summaryLine } from './summary.js';
@@ -30,7 +30,7 @@ export function addChat(program: Command): void {
     .description('Talks with a model in turns. A model without a chat template continues the text that both write.')
     .argument('[model]', 'GGUF file (default: the model that comes with ntx)')
     .option('--system <text>', 'what the model is told before the first turn');
-  addSamplingOptions(addModelOptions(command)).action(chat);
+  addSamplingOptions(addMemoryOptions(addModelOptions(command))).action(chat);
 }
 
 async function chat(path: string | undefined, flags: ChatFlags): Promise<void> {

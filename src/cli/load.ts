@@ -1,5 +1,6 @@
 import type { LanguageModel } from '../language-model.js';
 import type { LoadModelOptions } from '../options.js';
+import { showProbe } from './measure.js';
 import { note } from './output.js';
 import { bytesLine, KERNELS_LINE, Progress } from './progress.js';
 
@@ -23,7 +24,7 @@ export async function loadWithProgress(path: string | undefined, options: LoadMo
     progress.update(compiled, total);
   };
   try {
-    return await loadModel(path, { ...options, onProgress, onKernels });
+    return await loadModel(path, { ...options, onProgress, onKernels, onMeasure: showProbe });
   } finally {
     progress.end();
   }

@@ -10,6 +10,9 @@ export interface ModelFlags {
   readonly threads?: number;
   readonly adapter?: string;
   readonly nvme?: string;
+  readonly vram?: string;
+  readonly ram?: string;
+  readonly verify?: boolean;
 }
 
 export function addBackendOptions(command: Command): Command {
@@ -35,6 +38,21 @@ export function addModelOptions(command: Command): Command {
   return addDriveOption(addBackendOptions(command.option('-c, --context <tokens>', help, context)));
 }
 
-export function loadOptions({ context, backend, threads, adapter, nvme }: ModelFlags): LoadModelOptions {
-  return { context, backend, threads, adapter, nvme };
+export function addBudgetOptions(command: Command): Command {
+  return command
+    .option('--vram <size>', 'device memory to take: 12GiB, 80%, 0 (default: what is free, less a margin)')
+    .option('--ram <size>', 'the same for RAM');
+}
+
+/** Of commands that load weights. */
+export function addMemoryOptions(command: Command): Command {
+  return addBudgetOptions(command).option(
+    '--verify',
+    'compare checksums of weights that are read from disk again and again',
+  );
+}
+
+export function loadOptions(flags: ModelFlags): LoadModelOptions {
+  const { context, backend, threads, adapter, nvme, vram, ram, verify } = flags;
+  return { context, backend, threads, adapter, nvme, vram, ram, verify };
 }

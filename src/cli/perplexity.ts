@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { interruptible } from './interrupt.js';
 import { loadWithProgress } from './load.js';
-import { addBackendOptions, addDriveOption, loadOptions, type ModelFlags } from './model-options.js';
+import { addBackendOptions, addDriveOption, addMemoryOptions, loadOptions, type ModelFlags } from './model-options.js';
 import { note, paint, print, printJson, rateText } from './output.js';
 import { readText } from './prompt.js';
 import { wholeValue } from './values.js';
@@ -30,7 +30,7 @@ export function addPerplexity(program: Command): void {
     )
     .option('--windows <count>', 'windows from the start of the text', wholeValue('--windows', 1), 20)
     .option('--json', 'the result as JSON');
-  addDriveOption(addBackendOptions(command)).action(run);
+  addMemoryOptions(addDriveOption(addBackendOptions(command))).action(run);
 }
 
 async function run(path: string, file: string, flags: PerplexityFlags): Promise<void> {

@@ -6,14 +6,12 @@ import type { Model } from '../model/index.js';
 import type { Machine } from '../placement/machine.js';
 import type { Memories } from '../placement/plan-for.js';
 import { showProbe } from './measure.js';
-import { addModelOptions, type ModelFlags } from './model-options.js';
+import { addBudgetOptions, addModelOptions, type ModelFlags } from './model-options.js';
 import { note, print, printJson } from './output.js';
 import { planText } from './plan-text.js';
 import { wholeValue } from './values.js';
 
 interface PlanFlags extends ModelFlags {
-  readonly vram?: string;
-  readonly ram?: string;
   readonly rows: number;
   readonly batch?: number;
   readonly machine?: string;
@@ -46,8 +44,6 @@ export function addPlan(program: Command): void {
       "GGUF file, or a shape of 'ntx synth' such as llama-70b (default: the model that comes with ntx)",
     )
     .option('--type <type>', 'type of the weights of a shape', 'Q4_K_M')
-    .option('--vram <size>', 'of it, how much may be taken: 12GiB, 80%, 0 (default: what is free, less a margin)')
-    .option('--ram <size>', 'the same for RAM')
     .option(
       '--rows <count>',
       'rows of a pass that are to be fast: sequences decoded together',
@@ -64,7 +60,7 @@ export function addPlan(program: Command): void {
     .option('--json', 'the plan and its explanation as JSON')
     .option('--svg <file>', 'draw a pass')
     .option('--html <file>', 'a page with a pass of every number of rows');
-  addModelOptions(command).action(plan);
+  addBudgetOptions(addModelOptions(command)).action(plan);
 }
 
 async function plan(path: string | undefined, flags: PlanFlags): Promise<void> {

@@ -4,7 +4,7 @@ import type { LanguageModel } from '../language-model.js';
 import type { Piece, Summary } from '../options.js';
 import { interruptible } from './interrupt.js';
 import { loadWithProgress, noteLongContext } from './load.js';
-import { addModelOptions, loadOptions, type ModelFlags } from './model-options.js';
+import { addMemoryOptions, addModelOptions, loadOptions, type ModelFlags } from './model-options.js';
 import { note, paint, printJson } from './output.js';
 import { type PromptFlags, readPrompt } from './prompt.js';
 import { addSamplingOptions, generateOptions, type SamplingFlags } from './sampling-options.js';
@@ -28,7 +28,7 @@ export function addRun(program: Command): void {
     .option('-f, --file <path>', 'file with the prompt; - is standard input')
     .option('--raw', 'continue the prompt as it is, without the chat template')
     .option('--json', 'one object a token, then a summary');
-  addSamplingOptions(addModelOptions(command)).action(run);
+  addSamplingOptions(addMemoryOptions(addModelOptions(command))).action(run);
 }
 
 async function run(path: string | undefined, flags: RunFlags): Promise<void> {

@@ -95,9 +95,11 @@ function unitOf(
   classes: readonly RowClass[],
   sizes: PassSizes,
 ): PlanUnit {
+  // Where the host is the device, a tied output head is the embedding, which is there anyway.
+  const own = unit.tensors.filter(({ name }) => !machine.device.hostIsDevice || name !== model.embedding.name);
   return {
-    bytes: pack(unit.tensors).bytes,
-    ranges: unit.tensors.map(({ file, offset, bytes }) => ({ file, offset, bytes })),
+    bytes: pack(own).bytes,
+    ranges: own.map(({ file, offset, bytes }) => ({ file, offset, bytes })),
     work: classes.map(({ maxRows }) => workOf(unit, model, machine, cpu, maxRows, sizes)),
   };
 }

@@ -4,9 +4,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Backend } from '../../src/backend/backend.js';
 import { type BackendName, createBackend } from '../../src/backend/index.js';
 import type { Output } from '../../src/backend/outputs.js';
-import { createForward } from '../../src/engine.js';
 import type { Forward } from '../../src/forward.js';
 import { type LanguageModel, loadModel, openModel } from '../../src/index.js';
+import { createForward } from '../../src/load-forward.js';
 import { FABLE_DRAFT, HELDOUT, STORIES } from './files.js';
 
 /**

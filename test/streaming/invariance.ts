@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expect } from 'vitest';
 import type { Backend } from '../../src/backend/backend.js';
 import type { Output } from '../../src/backend/outputs.js';
-import { createForward, type LoadedForward } from '../../src/engine.js';
+import { createForward, type LoadedForward } from '../../src/load-forward.js';
 import type { OpenedModel } from '../../src/open-model.js';
 import { type PlanChoice, planOf } from './plans.js';
 import { TestReader } from './test-reader.js';

@@ -1,0 +1,77 @@
+// Whether a model runs with all its weights on the device, and by which plan where they do not fit.
+import type { Backend, PassSizes } from './backend/backend.js';
+import type { OpenedModel } from './open-model.js';
+import { type BudgetWish, budgetOf, type MemoryFacts, parseBudget } from './placement/budget.js';
+import { typesOf } from './placement/build-request.js';
+import { type KnownMachine, machineFor } from './placement/machine-for.js';
+import { type Memories, memoriesHere, type Placement, planFor } from './placement/plan-for.js';
+import { bufferBytes } from './streaming/buffers.js';
+import { pack } from './streaming/layout.js';
+
+export interface PlanOptions {
+  /** How much memory of the device weights, caches and slots may take: "12GiB", "80%". Default: what is free, less a margin. */
+  readonly vram?: string | undefined;
+  /** The same for RAM. */
+  readonly ram?: string | undefined;
+  /** Threads of the cpu backend. */
+  readonly threads?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Called before each of the measurements that a plan needs, where the machine is not known yet. */
+  readonly onMeasure?: ((probe: string, index: number, count: number) => void) | undefined;
+}
+
+export interface ChosenPlan {
+  readonly placement: Placement;
+  readonly known: KnownMachine;
+}
+
+/**
+ * The plan of a model that does not fit; null for one that does. Measures the machine where it is not known. Throws NtxError:
+ * 'bad-argument' for budgets that cannot be, 'no-memory' where no plan fits them.
+ * @param onlyFree takes what is free, less a margin, where more is wished for
+ */
+export async function choosePlan(
+  opened: OpenedModel,
+  backend: Backend,
+  sizes: PassSizes,
+  options: PlanOptions,
+  onlyFree = false,
+): Promise<ChosenPlan | null> {
+  const memories = await memoriesHere(backend);
+  const wish = (flag: string, text: string | undefined, memory: MemoryFacts | null) => {
+    if (text === undefined) return undefined;
+    const parsed = parseBudget(flag, text);
+    const isThere = memory === null || budgetOf(memory, parsed).bytes <= budgetOf(memory, undefined).bytes;
+    return isThere || !onlyFree ? parsed : undefined;
+  };
+  const vram = wish('--vram', options.vram, memories.device);
+  const ram = wish('--ram', options.ram, memories.host);
+  if (fits(opened, backend, sizes, memories, vram, ram)) return null;
+  const { gguf, model } = opened;
+  const { signal, onMeasure: onProgress, threads } = options;
+  const files = gguf.files.map(({ path }) => path);
+  const known = await machineFor({ backend, files, types: typesOf(model), signal, onProgress });
+  // No unit is computed by the CPU beside another device yet.
+  const wishes = { sizes, memories, vram, ram, disks: known.disks, threads, cpuComputes: false };
+  const placement = planFor(gguf, model, known.machine, wishes);
+  return placement.answer.fitsDevice ? null : { placement, known };
+}
+
+/** All weights fit where they would be computed with. A device that does not say what it has is tried. */
+function fits(
+  { model }: OpenedModel,
+  { device }: Backend,
+  sizes: PassSizes,
+  memories: Memories,
+  vram: BudgetWish | undefined,
+  ram: BudgetWish | undefined,
+): boolean {
+  const weights = [model.small, ...model.units.map(({ tensors }) => tensors)];
+  const buffers = model.buffers.reduce((sum, spec) => sum + bufferBytes(spec, sizes), 0);
+  const onDevice = weights.reduce((sum, tensors) => sum + pack(tensors).bytes, buffers);
+  const table = model.embedding.bytes;
+  const host = budgetOf(memories.host, ram);
+  if (device.hostIsDevice) return vram === undefined && onDevice + table <= host.bytes;
+  if (memories.device === null) return vram === undefined && ram === undefined;
+  return onDevice <= budgetOf(memories.device, vram).bytes && table <= host.bytes;
+}
