@@ -140,7 +140,7 @@ describe('a command line that is wrong', () => {
 
   test('a context that no memory holds', async () => {
     const ended = await ntx(['run', '-c', String(2 ** 24), '-n', '1']);
-    expectSentence(ended, /bytes do not fit/);
+    expectSentence(ended, /needs \d+ MiB of RAM, .* the KV cache \(\d+ MiB\) alone does not fit/);
   });
 
   test('a misspelt option gets the right one as advice', async () => {

@@ -39,7 +39,7 @@ function stagingBytes(request: PlanRequest, ranges: readonly TensorRange[]): num
   const alignment = Math.max(...request.drives.map((drive) => drive.alignment));
   return ranges.reduce((sum, { file, bytes }) => {
     const drive = request.drives[request.files[file].drive];
-    const gap = Math.floor((drive.requestSeconds * drive.bytesPerSecond) / alignment) * alignment;
+    const gap = Math.floor(Math.min(drive.requestSeconds * drive.bytesPerSecond, 65536) / alignment) * alignment;
     return sum + (Math.ceil(bytes / alignment) + 1) * alignment + gap;
   }, 0);
 }
