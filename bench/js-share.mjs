@@ -53,14 +53,18 @@ const device = await deviceTime(100);
 const clocks = ['submit', 'read'].map((name) => [name, timed(model.forward.backend, name)]);
 const memory = process.memoryUsage.rss();
 const before = performance.eventLoopUtilization();
+const settled = () => model.forward.backend.settledSeconds?.() ?? 0;
+const settledBefore = settled();
 const started = performance.now();
 await decode(count);
 const seconds = (performance.now() - started) / 1000;
-const { active } = performance.eventLoopUtilization(before);
+const waited = 1000 * (settled() - settledBefore);
+const active = performance.eventLoopUtilization(before).active - waited;
 const grown = (process.memoryUsage.rss() - memory) / 2 ** 20;
 console.log(
   `${model.device.name}: ${(count / seconds).toFixed(1)} tok/s; JavaScript's share of a token ` +
-    `${(active / count).toFixed(4)} ms of ${((1000 * seconds) / count).toFixed(3)} ms; ` +
+    `${(active / count).toFixed(4)} ms of ${((1000 * seconds) / count).toFixed(3)} ms, ` +
+    `${(waited / count).toFixed(4)} ms awake for a pass that ends; ` +
     `${clocks.map(([name, { milliseconds }]) => `${name} ${((1000 * milliseconds) / count).toFixed(1)} us`).join(', ')}; ` +
     `passes without waiting ${device.toFixed(3)} ms; ` +
     `resident memory grew by ${grown.toFixed(1)} MiB over ${count} tokens`,

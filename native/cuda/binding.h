@@ -56,6 +56,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value timings(const Napi::CallbackInfo& info);
   Napi::Value measure_read_bandwidth(const Napi::CallbackInfo& info);
   Napi::Value memory(const Napi::CallbackInfo& info);
+  Napi::Value settled_seconds(const Napi::CallbackInfo& info);
   Napi::Value fault(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 

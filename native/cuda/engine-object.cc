@@ -64,7 +64,8 @@ Napi::Function EngineObject::define(Napi::Env env) {
        InstanceMethod<&EngineObject::watch>("watch"), InstanceMethod<&EngineObject::profile>("profile"),
        InstanceMethod<&EngineObject::timings>("timings"),
        InstanceMethod<&EngineObject::measure_read_bandwidth>("measureReadBandwidth"),
-       InstanceMethod<&EngineObject::memory>("memory"), InstanceMethod<&EngineObject::fault>("fault"), InstanceMethod<&EngineObject::close>("close")});
+       InstanceMethod<&EngineObject::memory>("memory"), InstanceMethod<&EngineObject::settled_seconds>("settledSeconds"),
+       InstanceMethod<&EngineObject::fault>("fault"), InstanceMethod<&EngineObject::close>("close")});
 }
 
 EngineObject::EngineObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineObject>(info) {
@@ -237,6 +238,11 @@ Napi::Value EngineObject::memory(const Napi::CallbackInfo& info) {
     both[1u] = number(env, total);
     return Napi::Value(both);
   });
+}
+
+// settledSeconds(): how long JavaScript's thread has waited for passes that were nearly done
+Napi::Value EngineObject::settled_seconds(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), engine(info.Env()).settled_seconds());
 }
 
 // fault(): ticket of a kernel that fails

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
+#include <utility>
 
 #include "kernels/copy-words.h"
 
@@ -131,7 +132,21 @@ void Engine::upload(const void* from, void* to, size_t bytes) {
 
 Engine::Read Engine::read(const void* from, size_t bytes) {
   const auto own_order = order();
-  ahead_.make_way();
+  const bool is_there = next_read_ && next_read_wanted_ && last_read_ == Range{from, bytes};
+  Read result{};
+  if (is_there) {
+    result = *std::exchange(next_read_, std::nullopt);
+  } else {
+    drop_read_ahead();
+    ahead_.make_way();
+    result = enqueue_read(from, bytes);
+  }
+  last_read_ = {from, bytes};
+  ahead_.plan(stream(StreamName::compute).events[result.ticket % kEvents]);
+  return result;
+}
+
+Engine::Read Engine::enqueue_read(const void* from, size_t bytes) {
   const uint32_t index = idle_read_buffer(bytes);
   ReadBuffer& buffer = reads_[index];
   if (is_small_copy(from, buffer.data, bytes)) {
@@ -141,9 +156,27 @@ Engine::Read Engine::read(const void* from, size_t bytes) {
   }
   buffer.bytes = bytes;
   buffer.busy = true;
-  const uint64_t ticket = mark(StreamName::compute);
-  ahead_.plan(stream(StreamName::compute).events[ticket % kEvents]);
-  return {ticket, index};
+  return {mark(StreamName::compute), index};
+}
+
+void Engine::read_ahead() {
+  drop_read_ahead();
+  const auto [from, bytes] = last_read_;
+  const auto fits = [&](const ReadBuffer& each) { return !each.busy && each.capacity >= bytes; };
+  if (from == nullptr || std::none_of(reads_.begin(), reads_.end(), fits)) return;
+  next_read_ = enqueue_read(from, bytes);
+  next_read_wanted_ = false;
+}
+
+void Engine::keep_read_ahead(bool wanted) {
+  next_read_wanted_ = wanted;
+  if (!wanted) drop_read_ahead();
+}
+
+/// Its buffer may be used again at once: what is read into it later comes later.
+void Engine::drop_read_ahead() {
+  if (next_read_) reads_[next_read_->buffer].busy = false;
+  next_read_.reset();
 }
 
 uint32_t Engine::idle_read_buffer(size_t bytes) {
@@ -162,6 +195,7 @@ uint32_t Engine::idle_read_buffer(size_t bytes) {
 }
 
 void Engine::release_read(uint32_t index) {
+  const auto own_order = order();
   ReadBuffer& buffer = reads_.at(index);
   buffer.busy = false;
   if (buffer.capacity <= kLargestKeptRead) return;
@@ -266,9 +300,15 @@ bool Engine::comes_near() {
   return announced_ = true;
 }
 
-void Engine::settle() const {
-  const auto until = std::chrono::steady_clock::now() + kSettle;
-  while (is_near_.load(std::memory_order_acquire) && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+void Engine::settle() {
+  if (!is_near_.load(std::memory_order_acquire)) return;
+  const auto began = std::chrono::steady_clock::now();
+  auto now = began;
+  while (is_near_.load(std::memory_order_acquire) && now < began + kSettle) {
+    std::this_thread::yield();
+    now = std::chrono::steady_clock::now();
+  }
+  settled_seconds_ += std::chrono::duration<double>(now - began).count();
 }
 
 /// Under the lock. True when a watched ticket has completed, or the device has failed.

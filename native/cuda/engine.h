@@ -70,6 +70,10 @@ class Engine {
   void upload(const void* from, void* to, size_t bytes);
   struct Read { uint64_t ticket; uint32_t buffer; };
   Read read(const void* from, size_t bytes);
+  /// Behind a pass that is enqueued ahead: what was read behind the one before it.
+  void read_ahead();
+  /// The pass ahead of the last read_ahead() is the caller's, or nobody's: then what is read behind it is not wanted.
+  void keep_read_ahead(bool wanted);
   const ReadBuffer& read_buffer(uint32_t index) const { return reads_.at(index); }
   void release_read(uint32_t index);
   /// Zeroes fresh device memory before anything else uses it.
@@ -80,7 +84,9 @@ class Engine {
   uint64_t completed(StreamName name) const { return stream(name).completed.load(std::memory_order_acquire); }
   bool is_watching();
   /// Called on JavaScript's thread at on_progress: waits for a ticket that is nearly there, at most for 0.3 ms.
-  void settle() const;
+  void settle();
+  /// Seconds that settle() has waited so far.
+  double settled_seconds() const { return settled_seconds_; }
   /// What the device failed with, if it has: nothing that it holds can be trusted any more.
   std::optional<std::string> failure() const;
   /// Keeps the first failure.
@@ -99,6 +105,8 @@ class Engine {
   Stream& stream(StreamName name) { return streams_[static_cast<size_t>(name)]; }
   const Stream& stream(StreamName name) const { return streams_[static_cast<size_t>(name)]; }
   uint32_t idle_read_buffer(size_t bytes);
+  Read enqueue_read(const void* from, size_t bytes);
+  void drop_read_ahead();
   void serve();
   void tend_ahead();
   bool poll(Stream& stream);
@@ -111,6 +119,15 @@ class Engine {
   DeviceTraits traits_{};
   std::array<Stream, kStreams> streams_;
   std::vector<ReadBuffer> reads_;
+  /// What was read last; and the same again, behind the pass ahead.
+  struct Range {
+    const void* from = nullptr;
+    size_t bytes = 0;
+    bool operator==(const Range&) const = default;
+  };
+  Range last_read_;
+  std::optional<Read> next_read_;
+  bool next_read_wanted_ = false;
   const Progress on_progress_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
@@ -122,6 +139,7 @@ class Engine {
   std::chrono::steady_clock::duration last_wait_{};
   bool announced_ = true;
   std::atomic<bool> is_near_{false};
+  double settled_seconds_ = 0;  // JavaScript's thread's own
   std::chrono::steady_clock::time_point tended_at_{};  // the watcher's own
   std::thread watcher_;
 };

@@ -251,6 +251,7 @@ void OpList::enqueue_next() {
   engine_->upload(stage_of(stage), step_->data(), step_bytes(last));
   if (!segments_.front().graphs.run_again(shape, engine_->compute())) return;
   next_ = {shape, stage, staged_[stage] = engine_->mark(StreamName::compute)};
+  engine_->read_ahead();
 }
 
 void OpList::propose_next(const StepParts& step) {
@@ -273,6 +274,7 @@ uint64_t OpList::run(std::span<const uint32_t> words, size_t segment) {
   const StepParts step = check_step(words, limits_);
   if (segment == 0) {
     const std::optional<uint64_t> ticket = run_ahead(step);
+    engine_->keep_read_ahead(ticket.has_value());
     if (!ticket) {
       engine_->ahead().abandon();
       upload(step);

@@ -49,6 +49,8 @@ export interface NativeEngine {
   measureReadBandwidth(bytes: number): number;
   /** Bytes of the device that nobody has, and all. */
   memory(): [free: number, total: number];
+  /** How long JavaScript's thread has waited so far for passes that were nearly done. */
+  settledSeconds(): number;
   /** Makes the device fail, for tests of what follows. Returns the ticket of the kernel that does. */
   fault(): number;
   close(): void;

@@ -209,6 +209,11 @@ export class CudaBackend implements Backend {
     return { free, total };
   }
 
+  /** Seconds of JavaScript's thread so far that were not work: it is awake a little before a pass ends, and waits. */
+  settledSeconds(): number {
+    return this.#engine.settledSeconds();
+  }
+
   /** Makes the device fail for this process, for tests of what follows. */
   fault(): Fence {
     return this.#fence('fault', COMPUTE, () => this.#engine.fault());
