@@ -1,5 +1,6 @@
 // Whether a model runs with all its weights on the device, and by which plan where they do not fit.
 import type { Backend, PassSizes } from './backend/backend.js';
+import { NtxError } from './errors.js';
 import type { OpenedModel } from './open-model.js';
 import { type BudgetWish, budgetOf, type MemoryFacts, parseBudget } from './placement/budget.js';
 import { typesOf } from './placement/build-request.js';
@@ -13,6 +14,8 @@ export interface PlanOptions {
   readonly vram?: string | undefined;
   /** The same for RAM. */
   readonly ram?: string | undefined;
+  /** Rows of one pass of a prompt. Default: as many as cost decoding little. */
+  readonly maxRows?: number | undefined;
   /** Threads of the cpu backend. */
   readonly threads?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -23,7 +26,14 @@ export interface PlanOptions {
 export interface ChosenPlan {
   readonly placement: Placement;
   readonly known: KnownMachine;
+  /** That it was made for. */
+  readonly sizes: PassSizes;
 }
+
+/** Rows of a pass: weights that are streamed for a prompt's pass cost it the less, the more rows it has. */
+const MOST_ROWS = 2048;
+/** Decoding may become this much slower by the room that activations of more rows take. */
+const ROWS_COST = 1.01;
 
 /**
  * The plan of a model that does not fit; null for one that does. Measures the machine where it is not known. Throws NtxError:
@@ -48,13 +58,35 @@ export async function choosePlan(
   const ram = wish('--ram', options.ram, memories.host);
   if (fits(opened, backend, sizes, memories, vram, ram)) return null;
   const { gguf, model } = opened;
-  const { signal, onMeasure: onProgress, threads } = options;
+  const { signal, onMeasure: onProgress, threads, maxRows } = options;
   const files = gguf.files.map(({ path }) => path);
   const known = await machineFor({ backend, files, types: typesOf(model), signal, onProgress });
-  // No unit is computed by the CPU beside another device yet.
-  const wishes = { sizes, memories, vram, ram, disks: known.disks, threads, cpuComputes: false };
-  const placement = planFor(gguf, model, known.machine, wishes);
-  return placement.answer.fitsDevice ? null : { placement, known };
+  const plan = (rows: number): ChosenPlan => {
+    const wanted = { ...sizes, maxRows: rows };
+    // No unit is computed by the CPU beside another device yet.
+    const wishes = { sizes: wanted, memories, vram, ram, disks: known.disks, threads, cpuComputes: false };
+    return { placement: planFor(gguf, model, known.machine, wishes), known, sizes: wanted };
+  };
+  const first = plan(sizes.maxRows);
+  if (first.placement.answer.fitsDevice) return null;
+  return maxRows === undefined ? withMoreRows(first, plan) : first;
+}
+
+/** The plan with the most rows that decodes about as fast as the first. */
+function withMoreRows(first: ChosenPlan, plan: (rows: number) => ChosenPlan): ChosenPlan {
+  const decodeSeconds = ({ placement }: ChosenPlan) => placement.answer.plan.schedules[0].prediction.seconds;
+  let best = first;
+  for (let rows = 2 * first.sizes.maxRows; rows <= Math.min(MOST_ROWS, first.sizes.context); rows *= 2) {
+    try {
+      const more = plan(rows);
+      if (decodeSeconds(more) > ROWS_COST * decodeSeconds(first)) break;
+      best = more;
+    } catch (error) {
+      if (error instanceof NtxError && error.code === 'no-memory') break;
+      throw error;
+    }
+  }
+  return best;
 }
 
 /** All weights fit where they would be computed with. A device that does not say what it has is tried. */

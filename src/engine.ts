@@ -50,7 +50,7 @@ async function loadByPlan(
 ): Promise<PlannedForward> {
   const load = async (chosen: ChosenPlan | null) => {
     const plan = chosen?.placement.answer.plan;
-    return { ...(await createForward(opened, backend, sizes, { ...options, plan })), chosen };
+    return { ...(await createForward(opened, backend, chosen?.sizes ?? sizes, { ...options, plan })), chosen };
   };
   const first = await choosePlan(opened, backend, sizes, options);
   try {

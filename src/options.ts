@@ -7,7 +7,7 @@ import type { LoadOptions } from './streaming/load.js';
 export interface LoadModelOptions extends BackendOptions, LoadOptions, PlanOptions {
   /** Positions of the KV cache. Default: what the model was trained for, at most 4096. */
   readonly context?: number | undefined;
-  /** Rows of one pass of a prompt. Default 512 on a GPU, else 256. */
+  /** Rows of one pass of a prompt. Default 512 on a GPU, else 256; more where weights are streamed and that costs little. */
   readonly maxRows?: number | undefined;
   /** Outputs of one pass. Default 8. */
   readonly maxOutputs?: number | undefined;

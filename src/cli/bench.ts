@@ -48,7 +48,8 @@ async function bench(path: string | undefined, flags: BenchFlags): Promise<void>
     const model = await loadWithProgress(path, { ...loadOptions(flags), context, signal });
     // Of the load alone: measuring the bandwidth takes memory too.
     const memory = { ...model.memory, peakOfLoad: process.resourceUsage().maxRSS * 1024 };
-    const meter = readMeter(model.device, flags);
+    // A streamed model leaves no room for it, and does not read that fast.
+    const meter = model.chosen ? null : readMeter(model.device, flags);
     try {
       // First without: what cannot be timed is told before a measurement of minutes.
       if (flags.ops) await profileDecode(model, 0);
