@@ -10,10 +10,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildWithCmake, findCmake } from './native/cmake.mjs';
-import { allArchitectures, cudaJob } from './native/cuda.mjs';
+import { allArchitectures, cudaJob, ptxasLogs } from './native/cuda.mjs';
 import { buildDirect } from './native/direct.mjs';
 import { findCompiler, findHeaders, findLibraries, root } from './native/environment.mjs';
-import { inputsHash, isBuilt, isCurrent, publish, withLock } from './native/state.mjs';
+import { inputsHash, isBuilt, isCurrent, keep, publish, takeKept, withLock } from './native/state.mjs';
 
 const COMPILER_ADVICE = 'install one (Debian: apt-get install g++ make) and run "npm run build:native"';
 
@@ -49,6 +49,7 @@ async function buildAddon(name, table, { direct, force, architectures }) {
   if (!force && isEnough()) return `${name} is up to date`;
   return withLock(async () => {
     if (!force && isEnough()) return `${name} is up to date`;
+    if (!force && takeKept(name, hash)) return `${name} is as another checkout built it`;
     const started = performance.now();
     const job = { name, addon, table, compiler, headers: headers.folders, cuda, libraries };
     const built = await (cmake === null ? buildDirect(job) : buildWithCmake(job));
@@ -57,7 +58,13 @@ async function buildAddon(name, table, { direct, force, architectures }) {
       throw new BuildError(`building ${name} with ${compiler.command} failed; its messages are above`);
     }
     if (built.output !== '') process.stderr.write(`${built.output}\n`); // warnings
-    publish(name, built.file, hash);
+    publish(
+      name,
+      built.file,
+      hash,
+      cuda ? ptxasLogs(cmake === null ? `build/direct/${name}` : 'build/cmake-cuda') : null,
+    );
+    keep(name, hash);
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     return `${name} built in ${seconds} s (${cmake === null ? compiler.command : 'cmake-js'})`;
   });

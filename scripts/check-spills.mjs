@@ -3,20 +3,13 @@
 // kernel spills registers to memory: those have to read weights as fast as the memory gives them.
 //
 //   node scripts/check-spills.mjs
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './native/environment.mjs';
 
-const FOLDERS = ['build/cmake-cuda', 'build/direct/ntx_cuda'];
+const log = join(root, 'build/Release/ntx_cuda.ptxas');
 /** Kernels of few activation rows, in mangled names. */
 const MATRIX_VECTOR = /product_(vector|columns)/;
-
-function logs(folder) {
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder, { recursive: true })
-    .filter((name) => name.endsWith('.ptxas') && existsSync(join(folder, name.slice(0, -'.ptxas'.length))))
-    .map((name) => join(folder, name));
-}
 
 /** [{ name, architecture, registers, spilled }] of one log; spilled: bytes stored and loaded. */
 function kernelsOf(text) {
@@ -33,9 +26,7 @@ function kernelsOf(text) {
   return kernels;
 }
 
-const kernels = FOLDERS.flatMap((folder) => logs(join(root, folder))).flatMap((log) =>
-  kernelsOf(readFileSync(log, 'utf8')),
-);
+const kernels = existsSync(log) ? kernelsOf(readFileSync(log, 'utf8')) : [];
 const vectors = kernels.filter(({ name }) => MATRIX_VECTOR.test(name));
 if (vectors.length === 0) {
   console.error('ntx: no matrix-vector kernels were built: run "npm run build:cuda"');

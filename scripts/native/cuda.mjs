@@ -1,7 +1,7 @@
 // What the machine offers for building CUDA kernels: nvcc, and the devices that they would run on.
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { runProgram } from './environment.mjs';
+import { root, runProgram } from './environment.mjs';
 
 const OLDEST = 13; // of nvcc: the first that knows sm_120 and no device before sm_75
 
@@ -54,6 +54,14 @@ export async function cudaJob(table, asked) {
   }
   const { flags, strict } = table.cuda;
   return { nvcc, architectures, strict: asked !== null, flags: asked ? [...flags, ...strict] : flags };
+}
+
+/** What ptxas said of the kernels whose objects lie in a folder (ptxas-log.mjs). */
+export function ptxasLogs(folder) {
+  const files = readdirSync(join(root, folder), { recursive: true }).filter(
+    (name) => name.endsWith('.ptxas') && existsSync(join(root, folder, name.slice(0, -'.ptxas'.length))),
+  );
+  return files.map((name) => readFileSync(join(root, folder, name), 'utf8')).join('\n');
 }
 
 /** Nvcc's arguments for CMake's names of architectures. */

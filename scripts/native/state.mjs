@@ -1,4 +1,5 @@
-// What keeps builds from repeating and from meeting: the hash of an addon's inputs beside the addon, and one lock.
+// What keeps builds from repeating and from meeting: the hash of an addon's inputs beside the addon, finished builds by that
+// hash in the user's cache folder, which other checkouts take them from, and one lock.
 import { createHash } from 'node:crypto';
 import {
   copyFileSync,
@@ -9,8 +10,10 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { root } from './environment.mjs';
@@ -18,6 +21,9 @@ import { root } from './environment.mjs';
 const output = join(root, 'build/Release');
 const lock = join(root, 'build/.lock');
 const LOCK_POLL_MS = 200;
+const kept = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'ntx', 'builds');
+/** Of one addon: a few checkouts, and both what is built for this machine and for all. */
+const MOST_KEPT = 6;
 
 /** Files under a folder of the repository, as sorted paths relative to its root. */
 export function filesUnder(folder) {
@@ -53,14 +59,54 @@ export function isCurrent(name, hash) {
   }
 }
 
-/** Puts a built addon in its place by renaming: a process that has the old one loaded keeps it. */
-export function publish(name, file, hash) {
+function copyAtOnce(from, to) {
+  const part = `${to}.${process.pid}`;
+  copyFileSync(from, part);
+  renameSync(part, to);
+}
+
+/**
+ * Puts a built addon in its place by renaming: a process that has the old one loaded keeps it. `log`: what ptxas said of its
+ * kernels, null where it has none.
+ */
+export function publish(name, file, hash, log) {
   mkdirSync(output, { recursive: true });
-  const target = join(output, `${name}.node`);
-  const part = `${target}.${process.pid}`;
-  copyFileSync(file, part);
-  renameSync(part, target);
+  copyAtOnce(file, join(output, `${name}.node`));
+  const logFile = join(output, `${name}.ptxas`);
+  if (log === null) rmSync(logFile, { force: true });
+  else writeFileSync(logFile, log);
   writeFileSync(join(output, `${name}.hash`), hash);
+}
+
+/** Keeps what has been published for other checkouts. Without a cache folder that can be written, nothing is kept. */
+export function keep(name, hash) {
+  try {
+    mkdirSync(kept, { recursive: true });
+    for (const kind of ['ptxas', 'node']) {
+      const file = join(output, `${name}.${kind}`);
+      if (existsSync(file)) copyAtOnce(file, join(kept, `${name}-${hash}.${kind}`));
+    }
+    const own = readdirSync(kept).filter((file) => file.startsWith(`${name}-`) && file.endsWith('.node'));
+    const age = (file) => -statSync(join(kept, file)).mtimeMs;
+    for (const old of own.sort((a, b) => age(a) - age(b)).slice(MOST_KEPT)) {
+      for (const kind of ['ptxas', 'node']) rmSync(join(kept, old.replace(/node$/, kind)), { force: true });
+    }
+  } catch {
+    // The next checkout builds again.
+  }
+}
+
+/** Publishes what another checkout has built of the same inputs. False where there is nothing, or it cannot be read. */
+export function takeKept(name, hash) {
+  try {
+    const file = join(kept, `${name}-${hash}.node`);
+    if (!existsSync(file)) return false;
+    const log = join(kept, `${name}-${hash}.ptxas`);
+    publish(name, file, hash, existsSync(log) ? readFileSync(log, 'utf8') : null);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isRunning(pid) {
