@@ -1,6 +1,7 @@
 // An answer as words; src/placement/wire.ts reads it.
 import { DISK, HOST, modeOf, ON_CPU } from './cost';
-import { binding, Planned } from './plan';
+import { binding } from './plan';
+import { Planned } from './planned';
 import { Request } from './request';
 import { RESOURCES, Simulation } from './simulate';
 import { Writer } from './wire';
@@ -59,8 +60,8 @@ export function encodePlanned(request: Request, planned: Planned, bound: f64): W
   putList(writer, schedule.staging);
   writer.put(TAG_READS);
   for (let unit = 0; unit < request.units; unit++) {
-    const reads = schedule.reads[unit];
-    if (!reads) continue;
+    if (schedule.codes[unit] !== DISK) continue;
+    const reads = schedule.reads[unit]!;
     writer.put(<f64>reads.file.length);
     for (let i = 0; i < reads.file.length; i++) {
       writer.put(<f64>reads.file[i]);

@@ -21,6 +21,11 @@ export class Choice {
     this.streaming = new StaticArray<i32>(problem.groups.count);
   }
 
+  /** Seconds of a pass of a class in steady state. */
+  period(class_: i32): f64 {
+    return this.problem.period(this.sums, 0, class_);
+  }
+
   count(group: i32, code: i32): i32 {
     return this.counts[group * this.problem.kinds + code];
   }

@@ -1,11 +1,11 @@
 // From the relaxed optimum, which may exceed a budget, to a placement that fits, and from there to better ones by changing
 // the codes of one group or of two at once. For large models this is what is used; the bound says what it can lack.
 import { Choice } from './choice';
-import { Problem } from './problem';
+import { DEVICE_BYTES, HOST_BYTES, Problem } from './problem';
 import { Relaxation } from './relax';
 
 /** Pairs of changes that one round looks at. */
-const PAIRS: i32 = 4096;
+const PAIRS: i32 = 512;
 const ROUNDS: i32 = 12;
 
 /** So many units of a group from one code to another. */
@@ -15,8 +15,10 @@ class Change {
     readonly from: i32,
     readonly to: i32,
     readonly many: i32,
-    /** By how much the priced cost rises. */
+    /** By how much the priced cost rises, and the bytes of the budgets. */
     readonly rise: f64,
+    readonly device: f64,
+    readonly host: f64,
   ) {}
 }
 
@@ -91,8 +93,11 @@ export class Improver {
         for (let i = 0; i < codes.length; i++) {
           if (codes[i] === from) continue;
           const rise = this.relaxation.prices(group)[i] - price;
+          const device = this.problem.deviceBytes(group, codes[i]) - this.problem.deviceBytes(group, from);
+          const host = this.problem.hostBytes(group, codes[i]) - this.problem.hostBytes(group, from);
           for (let many = 1; many <= min(here, most); many *= 2) {
-            changes.push(new Change(group, from, codes[i], many, rise * <f64>many));
+            const times = <f64>many;
+            changes.push(new Change(group, from, codes[i], many, rise * times, device * times, host * times));
           }
         }
       }
@@ -148,6 +153,7 @@ export class Improver {
         // The priced cost of a placement is never above its seconds: these two together cannot be better.
         if (first.rise + second.rise > slack) break;
         if (!this.possible(first)) break;
+        if (!this.hasRoom(first, second)) continue;
         if (++tried > PAIRS) return helped;
         this.apply(first);
         if (this.possible(second)) {
@@ -164,6 +170,13 @@ export class Improver {
       }
     }
     return helped;
+  }
+
+  /** Whether two changes keep the budgets if the rings are then as narrow as they may be. */
+  private hasRoom(first: Change, second: Change): bool {
+    const sums = this.choice.sums;
+    if (sums[DEVICE_BYTES] + first.device + second.device > this.problem.deviceRoom) return false;
+    return sums[HOST_BYTES] + first.host + second.host <= this.problem.hostRoom;
   }
 
   /** The choice's cost at the prices of the relaxation. */

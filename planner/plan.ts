@@ -2,55 +2,26 @@
 import { blend, recount, spread } from './arrange';
 import { Choice } from './choice';
 import { Costs, DISK, HOST, RESIDENT } from './cost';
+import { Reads } from './extents';
 import { Groups } from './groups';
 import { Improver } from './improve';
 import { Placement, Placer } from './place';
+import { Planned } from './planned';
 import { Budgets, Problem, Widths } from './problem';
+import { refine } from './refine';
 import { Relaxation } from './relax';
 import { FIRST_LAYERS, Request } from './request';
 import { Schedule } from './schedule';
-import { COMPUTE, CPU_BUSY, DISK_BUSY, LINK_BUSY, MEMORY_BUSY, Simulation, simulate } from './simulate';
+import { COMPUTE, CPU_BUSY, DISK_BUSY, LINK_BUSY, MEMORY_BUSY, Simulation } from './simulate';
 
 /** Fewer buffers would make copies wait for kernels and kernels for copies. */
 const FEWEST: i32 = 2;
 /** Ring sizes worth trying, ascending; a larger one takes memory from resident units. */
-const SIZES: StaticArray<i32> = [2, 3, 4, 6, 8, 12, 16];
-/** A larger ring is not tried when the simulation is this close to the steady state, or the last one gained less. */
+const SIZES: StaticArray<i32> = [2, 3, 4, 5, 6, 8, 10, 12, 16];
+/** A larger ring is not tried when the simulation is this close to the steady state. */
 const CLOSE: f64 = 0.002;
-
-export class Planned {
-  readonly passes: Simulation[] = [];
-  /** Weighted seconds of the simulated passes. */
-  seconds: f64 = 0;
-
-  constructor(readonly schedule: Schedule) {
-    const problem = schedule.choice.problem;
-    for (let class_ = 0; class_ < problem.classes; class_++) {
-      const pass = simulate(problem.costs.request, schedule, class_);
-      this.passes.push(pass);
-      this.seconds += problem.weight[class_] * pass.seconds;
-    }
-  }
-
-  get steadyState(): f64 {
-    return this.schedule.choice.seconds;
-  }
-
-  /** Whether the rings fit with what they really take. */
-  get fits(): bool {
-    const problem = this.schedule.choice.problem;
-    const device = this.schedule.unitBytes(true);
-    const host = this.schedule.unitBytes(false) + this.schedule.stagingBytes;
-    if (!problem.costs.hasDevice) return device + host <= problem.costs.request.hostBytes;
-    const request = problem.costs.request;
-    return device + this.schedule.slotBytes <= request.deviceBytes && host <= request.hostBytes;
-  }
-
-  usesDisk(): bool {
-    for (let unit = 0; unit < this.schedule.codes.length; unit++) if (this.schedule.codes[unit] === DISK) return true;
-    return false;
-  }
-}
+/** Nor when so many sizes in a row were no better. */
+const MISSES: i32 = 4;
 
 export class Planner {
   best: Planned | null = null;
@@ -58,9 +29,11 @@ export class Planner {
   bound: f64 = 0;
 
   private readonly placer: Placer;
+  private readonly reads: StaticArray<Reads | null>;
 
   constructor(private readonly request: Request) {
     this.placer = new Placer(request);
+    this.reads = new StaticArray<Reads | null>(request.units);
   }
 
   run(): void {
@@ -71,6 +44,9 @@ export class Planner {
     if (!first) return;
     if (request.fixedSlots === 0 && request.hasDevice) slots = this.grow(slots, staging, true);
     if (request.fixedStaging === 0 && this.best!.usesDisk()) staging = this.grow(slots, staging, false);
+    if (this.fixed) return;
+    this.useSpare(this.best!, this.best!.schedule.choice.problem.budgets);
+    if (request.kind !== FIRST_LAYERS) this.keep(refine(this.best!));
   }
 
   /** Rings that are fixed are there to be compared: the placement is then the best in steady state, and nothing else. */
@@ -82,7 +58,7 @@ export class Planner {
   private grow(slots: i32, staging: i32, ofSlots: bool): i32 {
     let size = ofSlots ? slots : staging;
     let misses = 0;
-    for (let i = 0; i < SIZES.length && misses < 2; i++) {
+    for (let i = 0; i < SIZES.length && misses < MISSES; i++) {
       const more = SIZES[i];
       const best = this.best!;
       const transfers = this.mostTransfers(best, ofSlots);
@@ -113,7 +89,7 @@ export class Planner {
     const request = this.request;
     const known = this.best ? this.best!.schedule.codes : null;
     if (request.kind === FIRST_LAYERS) {
-      const schedule = firstLayers(request, slots, staging);
+      const schedule = firstLayers(request, slots, staging, this.reads);
       if (schedule) this.keep(new Planned(schedule));
       return schedule != null;
     }
@@ -122,7 +98,6 @@ export class Planner {
     if (!found.choice) return false;
     const planned = this.arrange(found);
     if (this.keep(planned)) this.bound = found.bound;
-    if (!this.fixed) this.useSpare(planned, budgets);
     return true;
   }
 
@@ -145,7 +120,7 @@ export class Planner {
     const improver = new Improver(choice, relaxation);
     if (!choice.fits && !improver.repair()) choice.set(spread(found.choice!));
     improver.settle();
-    return new Planned(new Schedule(choice, recount(codes, choice)));
+    return new Planned(new Schedule(choice, recount(codes, choice), this.reads));
   }
 
   private keep(planned: Planned): bool {
@@ -177,7 +152,7 @@ function smallest(request: Request): f64 {
 }
 
 /** What a split by layers comes to: the first units on the device, the next in RAM, the last on disk. */
-function firstLayers(request: Request, slots: i32, staging: i32): Schedule | null {
+function firstLayers(request: Request, slots: i32, staging: i32, reads: StaticArray<Reads | null>): Schedule | null {
   const costs = new Costs(request, 0);
   const widths = new Widths(0, Infinity, 0, Infinity);
   const budgets = new Budgets(slots, staging, request.deviceBytes, request.hostBytes);
@@ -211,7 +186,7 @@ function firstLayers(request: Request, slots: i32, staging: i32): Schedule | nul
     }
   }
   const choice = new Choice(problem);
-  return choice.set(codes) && choice.fits ? new Schedule(choice, codes) : null;
+  return choice.set(codes) && choice.fits ? new Schedule(choice, codes, reads) : null;
 }
 
 /** The resource that a pass waits for, as simulate.ts numbers them. */

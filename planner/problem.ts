@@ -178,6 +178,15 @@ export class Problem {
     }
   }
 
+  /** Bytes of a budget that one unit of a group takes. */
+  deviceBytes(group: i32, code: i32): f64 {
+    return code === RESIDENT && this.costs.hasDevice ? this.costs.bytes[this.groups.unit(group)] : 0;
+  }
+
+  hostBytes(group: i32, code: i32): f64 {
+    return this.onHost(code) * this.costs.bytes[this.groups.unit(group)];
+  }
+
   private onHost(code: i32): f64 {
     return code >= HOST || (code === RESIDENT && !this.costs.hasDevice) ? 1 : 0;
   }
@@ -201,12 +210,15 @@ export class Problem {
   /** Weighted seconds: of each class its largest row. */
   objective(sums: StaticArray<f64>, at: i32): f64 {
     let total: f64 = 0;
-    for (let class_ = 0; class_ < this.classes; class_++) {
-      const from = at + this.row(class_);
-      let most: f64 = 0;
-      for (let row = 0; row < this.rows; row++) most = Math.max(most, unchecked(sums[from + row]));
-      total += this.weight[class_] * most;
-    }
+    for (let class_ = 0; class_ < this.classes; class_++) total += this.weight[class_] * this.period(sums, at, class_);
     return total;
+  }
+
+  /** Seconds of a pass of a class: its largest row. */
+  period(sums: StaticArray<f64>, at: i32, class_: i32): f64 {
+    const from = at + this.row(class_);
+    let most: f64 = 0;
+    for (let row = 0; row < this.rows; row++) most = Math.max(most, unchecked(sums[from + row]));
+    return most;
   }
 }

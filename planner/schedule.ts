@@ -46,18 +46,17 @@ export class Schedule {
   slots: f64[] = [];
   staging: f64[] = [];
   readonly classes: Transfers[] = [];
-  /** Reads of units from disk, null for others. */
-  readonly reads: StaticArray<Reads | null>;
 
   constructor(
     readonly choice: Choice,
     /** A code for each unit, as many of each as `choice` has. */
     readonly codes: StaticArray<i32>,
+    /** Reads of each unit, null until a schedule has the unit on disk; the same for all schedules of a request. */
+    readonly reads: StaticArray<Reads | null>,
   ) {
     const problem = choice.problem;
-    this.reads = new StaticArray<Reads | null>(problem.units);
     for (let unit = 0; unit < problem.units; unit++) {
-      if (this.codes[unit] === DISK) this.reads[unit] = unitReads(problem.costs.request, unit);
+      if (codes[unit] === DISK && !reads[unit]) reads[unit] = unitReads(problem.costs.request, unit);
     }
     const slots = new Ring(problem.budgets.slots);
     const staging = new Ring(problem.budgets.staging);

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { TimelineEvent } from '../../../src/placement/answer.js';
-import type { Extent, Schedule } from '../../../src/placement/plan.js';
+import type { Extent, Schedule, Transfer } from '../../../src/placement/plan.js';
 import type { PlanRequest } from '../../../src/placement/request.js';
 import { freeBytes, KINDS, type PlannedWords } from '../../../src/placement/wire.js';
 import { askPlanner, requests } from './requests.js';
@@ -179,8 +179,28 @@ function checkTimeline(
   const chain = events.filter(({ resource, unit }) => unit !== null && resource === 'compute').map(({ unit }) => unit);
   expect(chain).toEqual(units.map((_, unit) => unit));
   expect(events.filter(({ resource }) => resource === 'cpu').map(({ unit }) => unit)).toEqual(onCpu);
-  // A unit is computed only after the copy that ended last before it; no pass has more copies under way than slots.
+  checkSlots(transfers, events);
+  // No pass has more copies under way than slots.
   if (link)
     expect(events.filter(({ resource }) => resource === 'link').length).toBeLessThanOrEqual(transfers.length + ring);
   expect(classes.length).toBeGreaterThan(0);
+}
+
+/** A copy begins after the unit that had its slot before has been computed, and ends before its own unit is. */
+function checkSlots(transfers: readonly Transfer[], events: readonly TimelineEvent[]): void {
+  const computed = new Map(events.filter((event) => event.resource === 'compute').map((event) => [event.unit, event]));
+  transfers.forEach(({ unit, slot }, at) => {
+    if (slot === null) return;
+    const own = computed.get(unit) as TimelineEvent;
+    const before = [...transfers.slice(at), ...transfers.slice(0, at)].findLastIndex((other) => other.slot === slot);
+    const user = (at + before) % transfers.length;
+    for (const copy of events.filter((event) => event.resource === 'link' && event.unit === unit)) {
+      // Copies of this pass, or of the next, into a slot whose last user this pass has computed already.
+      const isOwn = copy.end <= own.begin + 1e-9;
+      if (isOwn && user >= at) continue;
+      expect(isOwn || user >= at).toBe(true);
+      const last = computed.get(transfers[user].unit) as TimelineEvent;
+      expect(copy.begin).toBeGreaterThanOrEqual(last.end - 1e-9);
+    }
+  });
 }
