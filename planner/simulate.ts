@@ -15,6 +15,7 @@ import {
 import { Reads } from './extents';
 import { Request } from './request';
 import { Schedule, Transfers } from './schedule';
+import { reaches, Task } from './task';
 
 /** Resources as the answer numbers them. */
 export const COMPUTE: i32 = 0;
@@ -28,34 +29,11 @@ const MAX_PASSES: i32 = 24;
 /** Two passes are the same when they differ by less. */
 const SAME: f64 = 1e-4;
 
-/** Shorter work moves its bytes at once: a rate of bytes would not be finite. */
-const INSTANT: f64 = 1e-12;
-
 /** What the chain does with a unit, one after another. */
 const WAITING: i32 = 0;
 const HANDING_OVER: i32 = 1;
 const COMPUTING: i32 = 2;
 const RUNNING: i32 = 3;
-
-/** Something that a resource is at work on: seconds of work that are left, done at `speed` a second. */
-class Task {
-  active: bool = false;
-  left: f64 = 0;
-  speed: f64 = 1;
-  begin: f64 = 0;
-  end: f64 = 0;
-  unit: i32 = -1;
-  /** Bytes of host memory that a second of its work moves. */
-  traffic: f64 = 0;
-
-  start(unit: i32, seconds: f64, bytes: f64, now: f64): void {
-    this.active = true;
-    this.unit = unit;
-    this.left = seconds;
-    this.begin = now;
-    this.traffic = seconds > INSTANT ? bytes / seconds : 0;
-  }
-}
 
 /** One thing that a resource did. */
 export class Event {
@@ -393,25 +371,6 @@ class Simulator {
   private traffic(task: Task): f64 {
     return task.active ? task.traffic * task.speed : 0;
   }
-}
-
-/** For each use of a ring, how many uses before it the same buffer was used last; the uses repeat endlessly. */
-function reaches(buffers: i32[]): StaticArray<i32> {
-  const count = buffers.length;
-  const reach = new StaticArray<i32>(count);
-  let most = -1;
-  for (let i = 0; i < count; i++) most = max(most, buffers[i]);
-  const last = new StaticArray<i32>(most + 1);
-  last.fill(-1);
-  for (let turn = 0; turn < 2; turn++) {
-    for (let i = 0; i < count; i++) {
-      const buffer = buffers[i];
-      const at = turn * count + i;
-      reach[i] = buffer < 0 || last[buffer] < 0 ? count : at - last[buffer];
-      if (buffer >= 0) last[buffer] = at;
-    }
-  }
-  return reach;
 }
 
 function driveWork(request: Request, reads: Reads, drive: i32): f64 {
