@@ -11,6 +11,7 @@ import { createBackend } from '../dist/backend/index.js';
 import { describeMachine } from '../dist/cli/machine.js';
 import { createForward } from '../dist/load-forward.js';
 import { openModel } from '../dist/open-model.js';
+import { measureDisks } from '../dist/placement/measure/measure.js';
 import { Sequence } from '../dist/sequence.js';
 import { bufferBytes } from '../dist/streaming/buffers.js';
 import { StreamRecorder } from '../dist/streaming/stream-recorder.js';
@@ -61,7 +62,11 @@ console.log(
     `${gibibytes(streamed.disk).toFixed(2)} of it from disk; ${plan.slots.length} slots of ${gibibytes(plan.slots[0] ?? 0).toFixed(2)} GiB`,
 );
 
+const files = opened.gguf.files.map((file) => file.path);
+const diskPeak = async () =>
+  streamed.disk > 0 ? (await measureDisks(files)).reduce((sum, { rate }) => sum + rate, 0) / 1e9 : null;
 const link = { before: await linkPeak(backend), after: 0 };
+const disk = { before: await diskPeak(), after: null };
 let started = performance.now();
 const loaded = await createForward(opened, backend, sizes, { plan });
 const loadSeconds = (performance.now() - started) / 1000;
@@ -99,8 +104,10 @@ for (let i = 0; i < number('prompts'); i++) {
 const promptRate = (number('prompts') * prompt.length) / ((performance.now() - started) / 1000);
 await loaded.free();
 link.after = await linkPeak(backend);
+disk.after = await diskPeak();
 
 const peak = Math.max(link.before, link.after);
+const mostOfDisk = disk.before === null ? null : Math.max(disk.before, disk.after);
 const decode = passes.length / window.seconds;
 const result = {
   date: new Date().toISOString(),
@@ -123,23 +130,32 @@ const result = {
     whileBusy: perSecond(window.bytes.link, window.busy.link),
     shareOfPeak: perSecond(window.bytes.link, window.seconds) / peak,
   },
-  disk: {
-    carried: perSecond(window.bytes.disk, window.seconds),
-    whileBusy: perSecond(window.bytes.disk, window.busy.disk),
-  },
+  disk:
+    mostOfDisk === null
+      ? null
+      : {
+          peak: mostOfDisk,
+          ...disk,
+          carried: perSecond(window.bytes.disk, window.seconds),
+          whileBusy: perSecond(window.bytes.disk, window.busy.disk),
+          shareOfPeak: perSecond(window.bytes.disk, window.seconds) / mostOfDisk,
+        },
   busyShare: Object.fromEntries(Object.entries(window.busy).map(([name, seconds]) => [name, seconds / window.seconds])),
   rss: process.resourceUsage().maxRSS * 1024,
 };
 console.log(
   `decode ${decode.toFixed(3)} tok/s; link ${result.link.carried.toFixed(2)} GB/s = ${(100 * result.link.shareOfPeak).toFixed(1)} % of ` +
-    `${peak.toFixed(2)}; busy: ${Object.entries(result.busyShare)
+    `${peak.toFixed(2)}; ` +
+    `${result.disk ? `disk ${result.disk.carried.toFixed(2)} GB/s = ${(100 * result.disk.shareOfPeak).toFixed(1)} % of ${mostOfDisk.toFixed(2)}; ` : ''}busy: ${Object.entries(
+      result.busyShare,
+    )
       .map(([name, share]) => `${name} ${(100 * share).toFixed(1)} %`)
       .join(', ')}; ` +
     `prompts of ${prompt.length}: ${promptRate.toFixed(1)} tok/s`,
 );
 console.log(JSON.stringify(result));
 if (values.save) {
-  const name = `${result.date.slice(0, 10)}-stream-${basename(path, '.gguf')}-${values.backend}.json`;
+  const name = `${result.date.slice(0, 10)}-stream-${basename(path, '.gguf')}-${values.backend}${number('disk') > 0 ? `-disk${values.disk}` : ''}.json`;
   writeFileSync(new URL(`results/${name}`, import.meta.url), `${JSON.stringify(result, null, 1)}\n`);
 }
 await backend.dispose();

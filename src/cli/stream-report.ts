@@ -9,7 +9,7 @@ import { bytesText, rateText, table } from './output.js';
 const RESOURCES = ['compute', 'link', 'disk'] as const;
 
 /** Predicted and measured side by side. */
-export function streamText({ predicted, seconds, busy, bytes, peaks, deviation }: StreamReport): string {
+export function streamText({ predicted, seconds, busy, sharesQueue, bytes, peaks, deviation }: StreamReport): string {
   const milliseconds = (value: number) => `${(1e3 * value).toPrecision(3)} ms`;
   const share = (part: number, whole: number) => `${((100 * part) / whole).toFixed(1)} %`;
   const longest = RESOURCES.reduce((most, each) => (busy[each] > busy[most] ? each : most));
@@ -17,6 +17,7 @@ export function streamText({ predicted, seconds, busy, bytes, peaks, deviation }
     `${RESOURCE_NAMES[each]} busy`,
     share(predicted.busy[each], predicted.seconds),
     share(busy[each], seconds),
+    ...(sharesQueue && busy.link > 0 && each !== 'disk' ? ['device and link, which share one queue here'] : []),
   ]);
   const rates = (['link', 'disk'] as const).flatMap((each) => {
     const peak = peaks[each];

@@ -17,6 +17,8 @@ interface Span {
 /** What resources did between two moments. */
 export interface StreamWindow {
   readonly seconds: number;
+  /** Copies and kernels wait for each other in one queue, which tells no more than when both were at work. */
+  readonly sharesQueue: boolean;
   /** Seconds that each was at work, and the bytes that it moved meanwhile. */
   readonly busy: Readonly<Record<BusyResource, number>>;
   readonly bytes: Readonly<Record<'link' | 'disk', number>>;
@@ -68,6 +70,7 @@ export class StreamRecorder implements StreamWatcher {
     const inside = this.#spans.filter(({ begin, end }) => end > from && begin < to);
     const of = (resource: BusyResource) => inside.filter((span) => span.resource === resource);
     const busy = (resource: BusyResource) => covered(of(resource), from, to);
+    const queue = covered([...of('compute'), ...of('link')], from, to);
     const bytes = (resource: BusyResource) =>
       of(resource).reduce((sum, { unit, begin, end }) => {
         const share = (Math.min(end, to) - Math.max(begin, from)) / Math.max(end - begin, 1e-9);
@@ -75,7 +78,12 @@ export class StreamRecorder implements StreamWatcher {
       }, 0);
     return {
       seconds: to - from,
-      busy: { compute: busy('compute'), link: busy('link'), disk: busy('disk') },
+      sharesQueue: this.#sharesQueue,
+      busy: {
+        compute: this.#sharesQueue ? queue : busy('compute'),
+        link: this.#sharesQueue && of('link').length > 0 ? queue : busy('link'),
+        disk: busy('disk'),
+      },
       bytes: { link: bytes('link'), disk: bytes('disk') },
       events: inside.map(({ resource, unit, begin, end }) => ({
         ...{ resource, unit, lane: 0, begin: begin - from, end: end - from },
@@ -83,11 +91,14 @@ export class StreamRecorder implements StreamWatcher {
     };
   }
 
+  get #sharesQueue(): boolean {
+    return this.backend.device.backend !== 'cuda';
+  }
+
   #enqueue(resource: 'link' | 'compute', unit: number | null, fence: Fence, behind: Span | undefined): Span {
     const now = performance.now() / 1000;
     const span: Span = { resource, unit, begin: now, end: now };
-    const shared = this.backend.device.backend !== 'cuda';
-    const before = shared ? [this.#last.link, this.#last.compute] : [this.#last[resource]];
+    const before = this.#sharesQueue ? [this.#last.link, this.#last.compute] : [this.#last[resource]];
     this.#last[resource] = span;
     this.#spans.push(span);
     const finish = this.backend.wait(fence).then(() => {
