@@ -22,12 +22,28 @@ const SIZES: StaticArray<i32> = [2, 3, 4, 5, 6, 8, 10, 12, 16];
 const CLOSE: f64 = 0.002;
 /** Nor when so many sizes in a row were no better. */
 const MISSES: i32 = 4;
+/** Ring sizes whose plans are refined: the simulation after that may order them otherwise. */
+const FINALISTS: i32 = 2;
+
+/** The best plan for rings of one size. */
+class Attempt {
+  constructor(
+    readonly planned: Planned,
+    readonly bound: f64,
+  ) {}
+}
+
+function compareSeconds(a: Attempt, b: Attempt): i32 {
+  if (a.planned.seconds === b.planned.seconds) return 0;
+  return a.planned.seconds < b.planned.seconds ? -1 : 1;
+}
 
 export class Planner {
   best: Planned | null = null;
   /** No placement with rings of as many buffers as the best one's has less weighted seconds in steady state. */
   bound: f64 = 0;
 
+  private readonly attempts: Attempt[] = [];
   private readonly placer: Placer;
   private readonly reads: StaticArray<Reads | null>;
 
@@ -44,9 +60,17 @@ export class Planner {
     if (!first) return;
     if (request.fixedSlots === 0 && request.hasDevice) slots = this.grow(slots, staging, true);
     if (request.fixedStaging === 0 && this.best!.usesDisk()) staging = this.grow(slots, staging, false);
-    if (this.fixed) return;
-    this.useSpare(this.best!, this.best!.schedule.choice.problem.budgets);
-    if (request.kind !== FIRST_LAYERS) this.keep(refine(this.best!));
+    if (this.fixed || request.kind === FIRST_LAYERS) return;
+    this.attempts.sort(compareSeconds);
+    for (let i = 0; i < min(FINALISTS, this.attempts.length); i++) this.finish(this.attempts[i]);
+  }
+
+  /** What is worth doing only for a plan that may become the answer. */
+  private finish(attempt: Attempt): void {
+    const planned = attempt.planned;
+    const wider = this.useSpare(planned, planned.schedule.choice.problem.budgets);
+    const refined = refine(wider && wider.seconds < planned.seconds ? wider : planned);
+    if (this.keep(refined)) this.bound = attempt.bound;
   }
 
   /** Rings that are fixed are there to be compared: the placement is then the best in steady state, and nothing else. */
@@ -97,6 +121,7 @@ export class Planner {
     const found = this.placer.place(budgets, known);
     if (!found.choice) return false;
     const planned = this.arrange(found);
+    this.attempts.push(new Attempt(planned, found.bound));
     if (this.keep(planned)) this.bound = found.bound;
     return true;
   }
@@ -130,18 +155,18 @@ export class Planner {
   }
 
   /** Slots that take smaller units than the widest are smaller: what they leave may hold more units. */
-  private useSpare(planned: Planned, budgets: Budgets): void {
+  private useSpare(planned: Planned, budgets: Budgets): Planned | null {
     const request = this.request;
     const choice = planned.schedule.choice;
     const spareSlots = choice.problem.slotBytes(choice.slot) - planned.schedule.slotBytes;
     const spareStaging = choice.problem.stagingBytes(choice.stage) - planned.schedule.stagingBytes;
-    if (spareSlots < smallest(request) && spareStaging < smallest(request)) return;
+    if (spareSlots < smallest(request) && spareStaging < smallest(request)) return null;
     const device = request.deviceBytes + spareSlots;
     const wider = new Budgets(budgets.slots, budgets.staging, device, request.hostBytes + spareStaging);
     const found = this.placer.place(wider, planned.schedule.codes);
-    if (!found.choice) return;
+    if (!found.choice) return null;
     const better = this.arrange(found);
-    if (better.fits) this.keep(better);
+    return better.fits ? better : null;
   }
 }
 

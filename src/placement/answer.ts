@@ -41,7 +41,8 @@ export interface PlanAnswer {
   readonly use: MemoryUse;
   /**
    * The sum of weight x seconds that was minimized: simulated, in the steady-state model that placements are chosen by, and
-   * what no placement can be below in that model. (steadyState - lowerBound) / lowerBound is how far from optimal it can be.
+   * what no placement with rings of this size can be below in that model, where all slots are as wide as the widest.
+   * (steadyState - lowerBound) / lowerBound is how far from optimal it can be.
    */
   readonly objective: { readonly seconds: number; readonly steadyState: number; readonly lowerBound: number };
   readonly refused: readonly Alternative[];

@@ -38,7 +38,8 @@ export function planModel(request: PlanRequest): PlanAnswer {
   const others = KINDS.filter((kind) => kind !== 'free').map((kind) => ({ kind, answer: ask(request, kind) }));
   // The steady state leaves out what the simulation sees: where that makes a mixture slower than a pure plan, that is taken.
   const best = others.reduce((least: PlannedWords, { answer }) => faster(least, answer), free);
-  const { seconds, steadyState, lowerBound, tiers, slots, staging, schedules, timelines } = best;
+  const { seconds, steadyState, tiers, slots, staging, schedules, timelines } = best;
+  const lowerBound = Math.min(free.lowerBound, steadyState);
   const total = (of: (index: number) => boolean) =>
     request.units.reduce((sum, { bytes }, index) => (of(index) ? sum + bytes : sum), 0);
   const sum = (sizes: readonly number[]) => sizes.reduce((all, bytes) => all + bytes, 0);
