@@ -9,6 +9,7 @@ import type { LoadOptions } from './streaming/load.js';
 import { openReader } from './streaming/open-reader.js';
 import { placeWeights } from './streaming/place.js';
 import { type ExecutablePlan, recordPlan, residentPlan } from './streaming/recording.js';
+import { ReopeningReader } from './streaming/reopening-reader.js';
 import { startStreamer } from './streaming/start.js';
 import type { Streamer } from './streaming/streamer.js';
 
@@ -56,8 +57,10 @@ export async function createForward(
     });
     for (const { list } of recordings) await list.ready?.(options.onKernels);
     const paths = gguf.files.map(({ path }) => path);
-    const reader = plan.staging.length === 0 ? null : (options.reader ?? (await openReader(paths)));
     const { verify = false } = options;
+    const open = () => openReader(paths);
+    const openAgain = async () => (verify ? new ReopeningReader(await open(), open) : open());
+    const reader = plan.staging.length === 0 ? null : (options.reader ?? (await openAgain()));
     const { streamer, close } = await startStreamer({ backend, model, placed, recordings, reader, verify });
     const free = async () => {
       await close();

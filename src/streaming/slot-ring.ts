@@ -69,9 +69,12 @@ export class SlotRing {
     (flight as OpenFlight).stage = 'reading';
   }
 
-  endRead(flight: Flight, outcome: 'read' | 'failed'): void {
+  /** `again`: it failed, and is to be begun anew. */
+  endRead(flight: Flight, outcome: 'read' | 'failed' | 'again'): void {
     // It may have been given up meanwhile.
-    if (flight.stage === 'reading') (flight as OpenFlight).stage = outcome;
+    if (flight.stage !== 'reading') return;
+    if (outcome === 'again') this.#staging[flight.transfer.staging!] = null;
+    (flight as OpenFlight).stage = outcome === 'again' ? 'waiting' : outcome;
   }
 
   /** The next transfer whose bytes go into its slot now; null while it has to wait for them, or for the slot. */

@@ -36,6 +36,8 @@ export class Streamer {
   /** Of transfers on their way into a slot. */
   readonly #copies = new Map<Flight, Fence>();
   readonly #failures = new WeakMap<Flight, unknown>();
+  /** Counts passes. */
+  #pass = 0;
   /** Wakes the pass that waits for a read. */
   #wake: () => void = () => {};
   #stopped = false;
@@ -99,6 +101,7 @@ export class Streamer {
   }
 
   #begin(transfers: readonly Transfer[]): void {
+    this.#pass++;
     this.#ring.begin(transfers);
     for (const flight of this.#copies.keys()) if (flight.stage !== 'filled') this.#copies.delete(flight);
   }
@@ -114,6 +117,7 @@ export class Streamer {
 
   async #read(flight: Flight): Promise<void> {
     const { transfer } = flight;
+    const pass = this.#pass;
     this.#ring.startRead(flight);
     let began = 0;
     const onBegin = () => {
@@ -125,8 +129,11 @@ export class Streamer {
       this.#ring.endRead(flight, 'read');
       this.ahead();
     } catch (error) {
-      this.#failures.set(flight, error);
-      this.#ring.endRead(flight, 'failed');
+      // What was read ahead in another pass may be well again in this one: it is asked for once more before the pass fails.
+      const isOld = pass !== this.#pass;
+      if (!isOld) this.#failures.set(flight, error);
+      this.#ring.endRead(flight, isOld ? 'again' : 'failed');
+      if (isOld) this.ahead();
     }
     this.#wake();
   }

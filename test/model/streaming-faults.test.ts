@@ -1,4 +1,7 @@
 // What happens to streamed passes when reads fail, are late or are no longer wanted.
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type CpuBackend, createCpuBackend } from '../../src/backend/cpu/cpu.js';
@@ -145,5 +148,53 @@ describe.each(PLANS)('units %s', (_, choice) => {
     expect(results).toEqual([wanted, wanted]);
     await first.free();
     await second.free();
+  });
+});
+
+describe('a file that is written to while it is streamed', () => {
+  const CHOICE: PlanChoice = {
+    tiers: [2, 2, 0],
+    slots: 2,
+    staging: 3,
+    turns: [0, 1, 2],
+    alignment: 512,
+    inPlace: true,
+  };
+  let folder: string;
+
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'ntx-written-'));
+  });
+
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  test.each([true, false])('checksums: %s', async (verify) => {
+    const path = join(folder, `model-${verify}.gguf`);
+    const contents = readFileSync(FABLE_DRAFT);
+    writeFileSync(path, contents);
+    const opened = await openModel(path);
+    const backend = createCpuBackend({ threads: 2 });
+    const loaded = await createForward(opened, backend, SIZES, { plan: planOf(opened, CHOICE), verify });
+    const wanted = await runBatches(loaded, BATCHES);
+    const sentence = { code: 'io', message: expect.stringContaining(path) };
+
+    truncateSync(path, contents.length / 4);
+    await expect(runBatches(loaded, [...BATCHES, ...BATCHES])).rejects.toMatchObject(sentence);
+    writeFileSync(path, contents);
+    // Without checksums nobody knows that the bytes are what they were.
+    if (verify) expect(await runBatches(loaded, BATCHES)).toEqual(wanted);
+    else await expect(runBatches(loaded, BATCHES)).rejects.toMatchObject(sentence);
+
+    const { offset } = opened.model.units[1].tensors[0];
+    writeFileSync(path, contents.fill(contents[offset] ^ 255, offset, offset + 1));
+    const other = { code: 'io', message: expect.stringMatching(verify ? /its checksum is another/ : /written to/) };
+    for (let i = 0; i < 3; i++) {
+      const error = await runBatches(loaded, [...BATCHES, ...BATCHES]).catch((reason: unknown) => reason);
+      // What was read ahead before the file changed may end the first passes with the sentence of the change itself.
+      if (i === 2) expect(error).toMatchObject(other);
+      else expect(error).toMatchObject({ code: 'io' });
+    }
+    await loaded.free();
+    await backend.dispose();
   });
 });

@@ -38,11 +38,12 @@ class Machine {
     return true;
   }
 
-  endRead(which: number, fails: boolean): boolean {
+  endRead(which: number, outcome: 'read' | 'failed' | 'again'): boolean {
     if (this.reading.length === 0) return false;
     const [flight] = this.reading.splice(which % this.reading.length, 1);
-    if (!fails && flight.stage === 'reading') this.staging[flight.transfer.staging!] = flight.transfer.unit;
-    this.ring.endRead(flight, fails ? 'failed' : 'read');
+    const comes = outcome === 'read' && flight.stage === 'reading';
+    if (comes) this.staging[flight.transfer.staging!] = flight.transfer.unit;
+    this.ring.endRead(flight, outcome);
     return true;
   }
 
@@ -68,7 +69,8 @@ class Machine {
   }
 }
 
-type Action = 'read' | 'end' | 'fail' | 'fill' | 'use';
+const ENDS = { end: 'read', fail: 'failed', again: 'again' } as const;
+type Action = keyof typeof ENDS | 'read' | 'fill' | 'use';
 
 describe('the slot ring', () => {
   test('uses every unit in order with its own bytes, whatever runs ahead, fails or is given up', () => {
@@ -76,7 +78,7 @@ describe('the slot ring', () => {
       fc.record({
         order: fc.nat(2),
         /** What happens before the pass is driven to its end. */
-        actions: fc.array(fc.tuple(fc.constantFrom<Action>('read', 'end', 'fail', 'fill', 'use'), fc.nat(5)), {
+        actions: fc.array(fc.tuple(fc.constantFrom<Action>('read', 'end', 'fail', 'again', 'fill', 'use'), fc.nat(5)), {
           maxLength: 30,
         }),
         givenUp: fc.boolean(),
@@ -93,7 +95,7 @@ describe('the slot ring', () => {
           machine.used.length = 0;
           const act = { read: () => machine.read(), fill: () => machine.fill() };
           for (const [action, which] of actions) {
-            if (action === 'end' || action === 'fail') machine.endRead(which, action === 'fail');
+            if (action === 'end' || action === 'fail' || action === 'again') machine.endRead(which, ENDS[action]);
             else if (action !== 'use') act[action]();
             else if (machine.used.length < order.length) machine.use();
           }
@@ -151,7 +153,7 @@ function drive(machine: Machine, order: readonly Transfer[]): void {
       machine.ring.begin(order);
       machine.used.length = 0;
     }
-    const moved = [machine.fill(), machine.read(), machine.endRead(0, false), machine.use()].includes(true);
+    const moved = [machine.fill(), machine.read(), machine.endRead(0, 'read'), machine.use()].includes(true);
     idle = moved ? 0 : idle + 1;
     expect(idle, 'steps without any progress').toBeLessThan(3);
   }
