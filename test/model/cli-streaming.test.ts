@@ -1,4 +1,5 @@
 // The program and the library with less memory than a model takes.
+import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,6 +35,13 @@ describe('the program', () => {
       expect(stderr).not.toMatch(/error|internal/i);
       expect([status, stdout]).toEqual([0, wanted.stdout]);
     }
+  });
+
+  test('Ctrl-C ends it while it streams', async () => {
+    const onOutput = (child: ChildProcess) => child.killed || child.kill('SIGINT');
+    const long = ['run', FABLE, '-p', 'Once upon a time', '--ignore-eos', '--context', '400', ...SMALL];
+    const { status, stderr } = await ntx(long, { env, onOutput });
+    expect([status, stderr]).toEqual([130, expect.stringContaining('stopped')]);
   });
 
   test('bench prints predicted beside measured, and draws a pass', async () => {
