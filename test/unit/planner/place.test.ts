@@ -24,20 +24,20 @@ function compare(request: PlanRequest): void {
 
 test('no placement of a few units is better than the planned one: one class', () => {
   const arbitrary = requests({ units: [1, 6], classes: [1, 1] });
-  fc.assert(fc.property(arbitrary, compare), { numRuns: 3000 });
+  fc.assert(fc.property(arbitrary, compare), { numRuns: 3000, endOnFailure: true });
 });
 
 test('no placement of a few units is better than the planned one: two classes', () => {
   const arbitrary = requests({ units: [1, 5], classes: [2, 2] });
-  fc.assert(fc.property(arbitrary, compare), { numRuns: 400 });
+  fc.assert(fc.property(arbitrary, compare), { numRuns: 400, endOnFailure: true });
 });
 
 test('no placement of a few units is better than the planned one: where the host is the device', () => {
   const arbitrary = requests({ units: [1, 10], classes: [1, 2] }, true);
-  fc.assert(fc.property(arbitrary, compare), { numRuns: 400 });
+  fc.assert(fc.property(arbitrary, compare), { numRuns: 400, endOnFailure: true });
 });
 
 test('no placement of up to 12 units is better than the planned one', () => {
   const arbitrary = requests({ units: [8, 12], classes: [1, 1] });
-  fc.assert(fc.property(arbitrary, compare), { numRuns: 60 });
+  fc.assert(fc.property(arbitrary, compare), { numRuns: 60, endOnFailure: true });
 }, 60_000);

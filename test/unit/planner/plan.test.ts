@@ -9,8 +9,11 @@ import { askPlanner, requests } from './requests.js';
 
 const sizes = { units: [1, 48], classes: [1, 4] } as const;
 const any = fc
-  .tuple(fc.oneof(requests(sizes), requests(sizes, true)), fc.boolean(), fc.constantFrom(...KINDS))
-  .map(([request, fixed, kind]) => ({ request: fixed ? request : { ...request, rings: undefined }, kind }));
+  .tuple(fc.oneof(requests(sizes), requests(sizes, true)), fc.integer({ min: 0, max: 6 }), fc.constantFrom(...KINDS))
+  .map(([request, slots, kind]) => ({
+    request: { ...request, rings: slots === 0 ? undefined : { slots, staging: 1 + (slots % 4) } },
+    kind,
+  }));
 
 /** Checks every plan of random requests; fails when hardly any request has one. */
 function forPlans(check: (plan: PlannedWords, request: PlanRequest) => void, numRuns = 80): void {
@@ -22,7 +25,7 @@ function forPlans(check: (plan: PlannedWords, request: PlanRequest) => void, num
       plans++;
       check(plan, request);
     }),
-    { numRuns },
+    { numRuns, endOnFailure: true },
   );
   expect(plans).toBeGreaterThan(numRuns / 4);
 }
@@ -109,7 +112,7 @@ test('reads cover every byte of a unit exactly once, aligned, in bounds and no l
         seen++;
       }
     }),
-    { numRuns: 40 },
+    { numRuns: 40, endOnFailure: true },
   );
   expect(seen).toBeGreaterThan(40);
 });

@@ -24,7 +24,7 @@ test('an answer has the words that its reader expects, and no more', () => {
       expect(() => decodeAnswer(words.subarray(0, -1), request)).toThrow('more words');
       expect(words.at(-1)).toBe(206);
     }),
-    { numRuns: 300 },
+    { numRuns: 300, endOnFailure: true },
   );
 });
 
@@ -44,7 +44,7 @@ test('malformed requests get an error code or a plan, never a trap', () => {
       expect(word).toBeGreaterThanOrEqual(0);
       expect(word).toBeLessThanOrEqual(words.length);
     }),
-    { numRuns: 3000 },
+    { numRuns: 3000, endOnFailure: true },
   );
 });
 
