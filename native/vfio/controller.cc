@@ -140,6 +140,9 @@ void Controller::create_queues() {
   const uint32_t allowed = std::min(granted & 0xffff, granted >> 16) + 1;
   if (queues_.empty()) {
     const auto count = static_cast<uint16_t>(std::min<uint32_t>(options_.queues, allowed));
+    if (completion_doorbell(count, capabilities_.doorbell_stride) + 4u > transport_.register_bytes()) {
+      throw std::runtime_error("the doorbells of " + std::to_string(count) + " queues lie beyond the registers");
+    }
     for (uint16_t id = 1; id <= count; ++id) {
       queues_.push_back(std::make_unique<ReadQueue>(transport_, id, options_.depth, capabilities_.doorbell_stride));
     }

@@ -130,7 +130,11 @@ void DriveObject::deliver(Napi::Env env, Napi::Function callback) {
     reporting_ = false;
     events.swap(waiting_);
   }
-  if (!drive_) return;
+  if (!drive_) {
+    if (unref_later_) Unref();
+    unref_later_ = false;
+    return;
+  }
   bool closed = false;
   Napi::Array list = Napi::Array::New(env, events.size());
   for (uint32_t i = 0; i < events.size(); ++i) {
@@ -155,7 +159,9 @@ void DriveObject::finish(Napi::Env env) {
   napi_remove_env_cleanup_hook(env, end, this);
   drive_.reset();
   events_.Release();
-  Unref();
+  const std::scoped_lock lock(mutex_);
+  unref_later_ = reporting_;  // a call that is on its way names this object
+  if (!unref_later_) Unref();
 }
 
 Napi::Value DriveObject::started(Napi::Env env, uint64_t job) {
@@ -164,7 +170,8 @@ Napi::Value DriveObject::started(Napi::Env env, uint64_t job) {
 }
 
 Drive& DriveObject::opened(Napi::Env env) const {
-  if (!drive_ || !drive_->is_open()) throw Napi::Error::New(env, "the drive is not open");
+  // After close() the drive's own thread takes it apart.
+  if (!drive_ || closing_ != 0 || !drive_->is_open()) throw Napi::Error::New(env, "the drive is not open");
   return *drive_;
 }
 

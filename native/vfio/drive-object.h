@@ -44,6 +44,7 @@ class DriveObject : public Napi::ObjectWrap<DriveObject> {
   std::mutex mutex_;
   std::vector<DriveEvent> waiting_;
   bool reporting_ = false;
+  bool unref_later_ = false;
   std::unique_ptr<Drive> drive_;
   uint64_t jobs_ = 0, unfinished_ = 0;
   uint64_t closing_ = 0;  // the job of close()

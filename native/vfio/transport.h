@@ -18,6 +18,8 @@ class Transport {
  public:
   virtual ~Transport() = default;
 
+  /// Bytes of the registers that can be reached.
+  virtual uint64_t register_bytes() const = 0;
   virtual uint32_t read32(uint32_t offset) = 0;
   virtual void write32(uint32_t offset, uint32_t value) = 0;
   /// 64-bit registers in two halves, low one first, which every controller takes (3.1.3).

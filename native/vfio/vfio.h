@@ -22,6 +22,7 @@ class VfioTransport : public Transport {
   VfioTransport(const std::string& address, unsigned group, unsigned vectors);
   ~VfioTransport() override;
 
+  uint64_t register_bytes() const override { return register_bytes_; }
   uint32_t read32(uint32_t offset) override;
   void write32(uint32_t offset, uint32_t value) override;
   uint64_t map(void* address, uint64_t bytes) override;

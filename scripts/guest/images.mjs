@@ -24,7 +24,7 @@ const PAYLOAD_MIB = 220;
 
 /**
  * The agent takes lines of base64 from a virtio port, runs what they hold in a shell inside of the payload, and sends back its
- * output and a line with its exit status.
+ * output and a line with its exit status. Of a command that takes a minute, the console tells what its threads wait for.
  */
 const INIT = `#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /payload
@@ -42,12 +42,19 @@ mount -t tmpfs run /payload/run
 ip link set lo up
 port=/dev/vport0p1
 for each in /sys/class/virtio-ports/*; do [ "$(cat $each/name)" = agent ] && port=/dev/\${each##*/}; done
+tasks() {
+  for each in /proc/[0-9]*/task/*; do
+    [ -s $each/cmdline ] && echo "$(cat $each/comm): $(cat $each/wchan) $(cat $each/syscall)"
+  done
+}
 exec 3<>$port
 echo "@ready" >&3
 while read -r line <&3; do
   echo "$line" | base64 -d > /payload/tmp/command
+  (sleep 60; echo "still running:"; tasks) > /dev/console 2>&1 & watch=$!
   chroot /payload /bin/sh /tmp/command < /dev/null >&3 2>&1
   echo "@status $?" >&3
+  kill $watch 2> /dev/null
 done
 poweroff -f
 `;

@@ -2,8 +2,8 @@
 // into build/guest, without root.
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { unpackPackages } from '../apt.mjs';
 import { root } from '../native/environment.mjs';
-import { unpackPackages } from '../vulkan/apt.mjs';
 
 export const GUEST = join(root, 'build/guest');
 

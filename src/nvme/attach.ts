@@ -22,6 +22,13 @@ export function attachedModel(path: string): AttachedModel | undefined {
   return attached.get(path) ?? [...attached.values()].find(({ gguf }) => gguf.files.some((file) => file.path === path));
 }
 
+/** The drive and size of an attached model's file; undefined for files of file systems. */
+export function attachedFile(path: string): { drive: string; bytes: number } | undefined {
+  const model = attachedModel(path);
+  const file = model?.gguf.files.find((one) => one.path === path);
+  return model && file && { drive: `drive ${model.map.drive.serial}`, bytes: file.bytes };
+}
+
 /**
  * Opens the drive of a map, checks that it is the one and that the model still lies there, and makes `mapPath` a path that
  * models are loaded from, until detach().

@@ -9,6 +9,8 @@ import { openGguf } from '../../src/gguf/open.js';
 import { type AttachedModel, attachModel } from '../../src/nvme/attach.js';
 import type { SimSource } from '../../src/nvme/binding.js';
 import { hashOf, type ModelMap, samplePlaces } from '../../src/nvme/model-map.js';
+import { DISK_MEMORY_BYTES, groupByDisk, measureDisk } from '../../src/placement/measure/disk.js';
+import { Allowance } from '../../src/placement/measure/timing.js';
 import { openReader } from '../../src/streaming/open-reader.js';
 
 const MODEL = fileURLToPath(new URL('../../models/fable-5m-q4_k_m.gguf', import.meta.url));
@@ -109,6 +111,20 @@ describe('a model on a simulated drive', () => {
     await reader.close();
     expect(model.drive.stats.mappedBytes).toBe(before);
     await expect(reader.read({ file: 0, offset: 0, bytes: 8, memory, at: 0 })).rejects.toThrow(/cancelled/);
+  });
+
+  test('its rate is measured as that of any other place of files', async () => {
+    const { data, path } = await scattered();
+    const model = await attach(path, data, { bytesPerSecond: 1e9 });
+    const [group] = await groupByDisk(model.gguf.files.map((file) => file.path));
+    expect(group.mount).toBe('drive sim0');
+    const bytes = new Uint8Array(DISK_MEMORY_BYTES);
+    const view = (offset: number, length: number) => bytes.subarray(offset, offset + length);
+    const memory = { bytes: bytes.length, label: 'probe', view, free: () => {} };
+    const { rate, alignment } = await measureDisk(group, memory, new Allowance(0.3));
+    expect(alignment).toBe(512);
+    expect(rate).toBeGreaterThan(1e7);
+    expect(rate).toBeLessThan(1.1e9);
   });
 
   test('errors name the file and its byte; a load that fails can be repeated', async () => {

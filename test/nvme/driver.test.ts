@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Machine } from '../../scripts/guest/machine.mjs';
 import { jsonLines, machineImages, SKIP_NVME } from './images.js';
-import { Machine } from './machine.js';
 
 const MIB = 2 ** 20;
 const BYTES = 96 * MIB;
@@ -99,7 +99,7 @@ describe.skipIf(SKIP_NVME)('an emulated drive', () => {
       [FAULTY, 'faulty'],
       [REMOVABLE, 'removable'],
     ]);
-    expect(drives[0]).toMatchObject({ driver: 'nvme', uses: [], namespaces: [{ name: 'nvme0n1', bytes: BYTES }] });
+    expect(drives[0]).toMatchObject({ driver: 'nvme', uses: [], namespaces: [{ id: 1, bytes: BYTES }] });
     const status = await machine.must('node /ntx/dist/main.js nvme status');
     expect(status).toMatch(/ok\s+IOMMU\s+dmar0/);
     expect(status).toContain(`sudo ntx nvme bind ${PLAIN}`);
@@ -233,7 +233,7 @@ describe.skipIf(SKIP_NVME)('an emulated drive', () => {
     expect(restored).toContain(`${FAULTY} is with nvme now`);
     expect(await machine.must('node /ntx/dist/main.js nvme restore 2>&1')).toMatch(/has taken no drive/);
     // The kernel reads from it again.
-    expect(await machine.must('sleep 1; head -c 16 /dev/nvme0n1 | od -An -tx1 | tr -d " \\n"')).toBe(
+    expect(await machine.must(`head -c 16 /dev/${await machine.blockDevice(PLAIN)} | od -An -tx1 | tr -d " \\n"`)).toBe(
       Buffer.from(DATA.subarray(0, 16)).toString('hex'),
     );
   });

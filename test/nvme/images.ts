@@ -1,6 +1,6 @@
 import { buildInitramfs, buildPayload } from '../../scripts/guest/images.mjs';
+import type { MachineImages } from '../../scripts/guest/machine.mjs';
 import { guestParts } from '../../scripts/guest/parts.mjs';
-import type { MachineImages } from './machine.js';
 
 export const SKIP_NVME = process.env.NTX_TEST_SKIP_NVME === '1';
 if (SKIP_NVME) console.warn('tests of the emulated drive skipped: NTX_TEST_SKIP_NVME=1 is set, so VFIO stays untested');

@@ -67,6 +67,7 @@ class SimDrive : public Transport {
  public:
   explicit SimDrive(SimKnobs knobs);
 
+  uint64_t register_bytes() const override { return uint64_t{1} << 32; }
   uint32_t read32(uint32_t offset) override;
   void write32(uint32_t offset, uint32_t value) override;
   uint64_t map(void* address, uint64_t bytes) override;

@@ -3,6 +3,7 @@ import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { HostMemory } from '../../backend/backend.js';
 import { NtxError } from '../../errors.js';
+import { attachedFile } from '../../nvme/attach.js';
 import type { FileReader } from '../../streaming/file-reader.js';
 import { openReader } from '../../streaming/open-reader.js';
 import type { DiskDescription } from '../machine.js';
@@ -21,6 +22,9 @@ const LEAST_CELL_SECONDS = 0.02;
 const NEAR = 0.97;
 const SMALL_READ_BYTES = 4096;
 
+/** A drive that ntx reads by itself (docs/nvme.md). */
+const WITHOUT_FILE_SYSTEM: Disk = { mount: null, fileSystem: null, device: null, solidState: true, freeBytes: 0 };
+
 /** A file system with those of a model's files that lie on it. */
 export interface DiskFiles {
   readonly mount: string;
@@ -30,8 +34,14 @@ export interface DiskFiles {
 
 /** Files by the file system that they lie on, in their order. Throws NtxError('io') for one that is not there. */
 export async function groupByDisk(paths: readonly string[]): Promise<DiskFiles[]> {
-  const groups = new Map<number, { mount: string; disk: Disk; paths: string[] }>();
+  const groups = new Map<number | string, { mount: string; disk: Disk; paths: string[] }>();
   for (const path of paths) {
+    const attached = attachedFile(path)?.drive;
+    if (attached !== undefined) {
+      const files = groups.get(attached)?.paths ?? [];
+      groups.set(attached, { mount: attached, disk: WITHOUT_FILE_SYSTEM, paths: [...files, path] });
+      continue;
+    }
     let stats: Stats;
     try {
       stats = await stat(path);
@@ -58,7 +68,7 @@ export async function measureDisk(
   memory: HostMemory,
   allowance: Allowance,
 ): Promise<DiskDescription> {
-  const sizes = await Promise.all(files.paths.map(async (path) => ({ path, bytes: (await stat(path)).size })));
+  const sizes = await Promise.all(files.paths.map(async (path) => ({ path, bytes: await fileBytes(path) })));
   const { path, bytes } = sizes.reduce((largest, each) => (each.bytes > largest.bytes ? each : largest));
   const file = new MeasuredFile(path, bytes, memory);
   const requestSeconds = await file.smallReadSeconds(allowance.now);
@@ -78,6 +88,10 @@ export async function measureDisk(
     ...{ mount: files.mount, device, fileSystem, direct: alignment > 1, alignment },
     ...{ depth, blockBytes: block, rate, requestSeconds },
   };
+}
+
+async function fileBytes(path: string): Promise<number> {
+  return attachedFile(path)?.bytes ?? (await stat(path)).size;
 }
 
 interface Cell {

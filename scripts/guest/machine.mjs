@@ -1,71 +1,52 @@
 // An emulated machine with NVMe drives behind an IOMMU, and an agent in it that runs shell commands.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { GuestParts } from '../../scripts/guest/parts.mjs';
-
-export interface MachineImages {
-  readonly parts: GuestParts;
-  readonly initramfs: string;
-  readonly payload: string;
-}
-
-export interface MachineOptions {
-  readonly memoryMiB?: number;
-  /** Huge pages of 2 MiB that the kernel reserves. */
-  readonly hugePages?: number;
-  /** More of the kernel's command line. */
-  readonly kernelOptions?: string;
-  /** QEMU's arguments for drives. */
-  readonly drives: readonly string[];
-}
-
-export interface Ran {
-  readonly status: number;
-  readonly output: string;
-}
 
 const BOOT_MS = 120_000;
 
 export class Machine {
+  process;
+  folder;
+  agent;
+  monitor;
   /** What kernel and init have written. */
   console = '';
-  #waiting: { resolve(ran: Ran): void; reject(error: Error): void } | null = null;
+  #waiting = null;
   #agentText = '';
   #qmpText = '';
-  #qmpWaiting: ((answer: { return?: unknown; error?: { desc: string } }) => void)[] = [];
-  #queue: Promise<unknown> = Promise.resolve();
-
-  private constructor(
-    private readonly process: ChildProcess,
-    private readonly folder: string,
-    private readonly agent: Socket,
-    private readonly monitor: Socket,
-  ) {}
+  #qmpWaiting = [];
+  #queue = Promise.resolve();
+  constructor(process, folder, agent, monitor) {
+    this.process = process;
+    this.folder = folder;
+    this.agent = agent;
+    this.monitor = monitor;
+  }
 
   /** Starts a machine and waits until its agent answers. */
-  static async boot(images: MachineImages, options: MachineOptions): Promise<Machine> {
+  static async boot(images, options) {
     const folder = mkdtempSync(join(tmpdir(), 'ntx-guest-'));
     const child = spawn(images.parts.qemu, qemuArguments(images, options, folder), {
       env: { ...process.env, LD_LIBRARY_PATH: images.parts.libraries },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let output = '';
-    const keep = (text: string) => {
+    const keep = (text) => {
       output += text;
     };
-    child.stdout!.setEncoding('utf8').on('data', keep);
-    child.stderr!.setEncoding('utf8').on('data', keep);
+    child.stdout.setEncoding('utf8').on('data', keep);
+    child.stderr.setEncoding('utf8').on('data', keep);
     try {
       const monitor = await reach(join(folder, 'qmp'), child);
       const agent = await reach(join(folder, 'agent'), child);
       const machine = new Machine(child, folder, agent, monitor);
       machine.console = output;
-      child.stdout!.off('data', keep).on('data', (text) => {
+      child.stdout.off('data', keep).on('data', (text) => {
         machine.console += text;
       });
       const ready = machine.#answer();
@@ -79,12 +60,12 @@ export class Machine {
     } catch (error) {
       child.kill('SIGKILL');
       rmSync(folder, { recursive: true, force: true });
-      throw new Error(`the emulated machine did not start: ${(error as Error).message}\n${output}`, { cause: error });
+      throw new Error(`the emulated machine did not start: ${error.message}\n${output}`, { cause: error });
     }
   }
 
   /** Runs a shell line inside of the payload to its end; one after the other. */
-  run(line: string, timeoutMs = 120_000): Promise<Ran> {
+  run(line, timeoutMs = 120_000) {
     const ran = this.#queue.then(async () => {
       const answer = this.#answer();
       this.agent.write(`${Buffer.from(line).toString('base64')}\n`);
@@ -100,22 +81,30 @@ export class Machine {
   }
 
   /** As run(); throws when the line fails. */
-  async must(line: string, timeoutMs?: number): Promise<string> {
+  async must(line, timeoutMs) {
     const { status, output } = await this.run(line, timeoutMs);
     if (status !== 0) throw new Error(`"${line}" ended with ${status}:\n${output}\n${this.console.slice(-2000)}`);
     return output;
   }
 
   /** Waits until the line that runs has written this. */
-  async seen(text: string, timeoutMs = 30_000): Promise<void> {
+  async seen(text, timeoutMs = 30_000) {
     for (const end = Date.now() + timeoutMs; !this.#agentText.includes(text); await sleep(20)) {
       if (Date.now() > end) throw new Error(`"${text}" did not come in ${timeoutMs} ms; so far:\n${this.#agentText}`);
     }
   }
 
+  /** The block device of the drive at a PCI address ("nvme0n1"): numbers change from boot to boot. */
+  async blockDevice(address) {
+    const folder = `/sys/bus/pci/devices/${address}/nvme`;
+    const wait = `for i in $(seq 100); do ls ${folder}/nvme*/ 2>/dev/null | grep -qE '^nvme.*n[0-9]+$' && break; sleep 0.1; done`;
+    const names = await this.must(`${wait}; ls ${folder}/nvme*/ | grep -E '^nvme.*n[0-9]+$'`);
+    return names.split('\n')[0].replace(/c\d+n/, 'n');
+  }
+
   /** A command of QEMU's machine protocol. */
-  async qmp(execute: string, args: object = {}): Promise<unknown> {
-    const answer = new Promise<{ return?: unknown; error?: { desc: string } }>((resolve) => {
+  async qmp(execute, args = {}) {
+    const answer = new Promise((resolve) => {
       this.#qmpWaiting.push(resolve);
     });
     this.monitor.write(`${JSON.stringify({ execute, arguments: args })}\n`);
@@ -125,16 +114,16 @@ export class Machine {
   }
 
   /** A line of QEMU's monitor for people. */
-  async hmp(line: string): Promise<string> {
+  async hmp(line) {
     return String(await this.qmp('human-monitor-command', { 'command-line': line }));
   }
 
   /** Writes of a drive to addresses that it had not been given, as the IOMMU has reported them. */
-  async dmaFaults(): Promise<string> {
+  async dmaFaults() {
     return (await this.run('dmesg | grep -iE "DMAR.*fault|AMD-Vi.*fault|IO_PAGE_FAULT"')).output;
   }
 
-  async close(): Promise<void> {
+  async close() {
     const ended = this.process.exitCode === null ? once(this.process, 'exit') : null;
     this.process.kill('SIGKILL');
     await ended;
@@ -143,13 +132,13 @@ export class Machine {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  #answer(): Promise<Ran> {
+  #answer() {
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
     });
   }
 
-  #listen(): void {
+  #listen() {
     this.agent.setEncoding('utf8').on('data', (text) => {
       this.#agentText += text;
       const end = /(?:^|\n?)@(?:ready|status (\d+))\n/.exec(this.#agentText);
@@ -161,7 +150,7 @@ export class Machine {
     this.monitor.setEncoding('utf8').on('data', (text) => {
       this.#qmpText += text;
       const lines = this.#qmpText.split('\n');
-      this.#qmpText = lines.pop()!;
+      this.#qmpText = lines.pop();
       for (const line of lines) {
         const message = JSON.parse(line);
         if ('return' in message || 'error' in message) this.#qmpWaiting.shift()?.(message);
@@ -171,9 +160,9 @@ export class Machine {
   }
 }
 
-function qemuArguments(images: MachineImages, options: MachineOptions, folder: string): string[] {
-  const { memoryMiB = 1024, hugePages = 32, kernelOptions = '' } = options;
-  const socket = (name: string) => `socket,id=${name},path=${join(folder, name)},server=on,wait=off`;
+function qemuArguments(images, options, folder) {
+  const { memoryMiB = 1024, hugePages = 32 } = options;
+  const socket = (name) => `socket,id=${name},path=${join(folder, name)},server=on,wait=off`;
   return [
     ...images.parts.firmware.split(':').flatMap((path) => ['-L', path]),
     ...'-machine q35,kernel-irqchip=split -accel tcg -cpu qemu64,+rdrand,+rdseed -smp 2 -nodefaults -no-reboot'.split(
@@ -181,7 +170,7 @@ function qemuArguments(images: MachineImages, options: MachineOptions, folder: s
     ),
     ...`-m ${memoryMiB} -display none -serial stdio`.split(' '),
     ...['-kernel', images.parts.kernel, '-initrd', images.initramfs],
-    ...['-append', `console=ttyS0 quiet panic=-1 intel_iommu=on iommu=pt HUGE=${hugePages} ${kernelOptions}`],
+    ...['-append', `console=ttyS0 quiet panic=-1 intel_iommu=on iommu=pt HUGE=${hugePages}`],
     ...['-device', 'intel-iommu,intremap=on,caching-mode=on'],
     ...['-chardev', socket('qmp'), '-mon', 'chardev=qmp,mode=control'],
     ...[
@@ -199,7 +188,7 @@ function qemuArguments(images: MachineImages, options: MachineOptions, folder: s
 }
 
 /** Connects to a socket that QEMU is about to make. */
-async function reach(path: string, child: ChildProcess): Promise<Socket> {
+async function reach(path, child) {
   for (let tries = 0; ; tries++) {
     const socket = connect(path);
     try {
