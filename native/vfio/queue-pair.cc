@@ -29,7 +29,7 @@ QueuePair::QueuePair(Transport& transport, uint16_t id, uint16_t depth, uint32_t
 void QueuePair::reset() {
   std::memset(memory_.data(), 0, memory_.bytes());
   submissions_.emplace(reinterpret_cast<Command*>(memory_.data()), entries_);
-  completions_.emplace(reinterpret_cast<const Completion*>(memory_.data() + completions_at_), entries_);
+  completions_.emplace(reinterpret_cast<Completion*>(memory_.data() + completions_at_), entries_);
   slots_ = CommandSlots(depth_);
   rung_tail_ = rung_head_ = 0;
 }

@@ -10,11 +10,16 @@ void SubmissionRing::push(const Command& command) {
 }
 
 std::optional<Completion> CompletionRing::take() {
-  const Completion* entry = entries_ + head_;
-  const uint16_t status = *static_cast<const volatile uint16_t*>(&entry->status_and_phase);
-  if ((status & 1) != phase_) return std::nullopt;
-  std::atomic_thread_fence(std::memory_order_acquire);  // the rest of the entry after its phase
-  const Completion taken = *entry;
+  Completion* entry = entries_ + head_;
+  // One load of the half that has the phase, and only then the other.
+  const uint64_t half = std::atomic_ref(reinterpret_cast<uint64_t*>(entry)[1]).load(std::memory_order_acquire);
+  if ((half >> 48 & 1) != phase_) return std::nullopt;
+  Completion taken;
+  taken.result = entry->result;
+  taken.submission_head = static_cast<uint16_t>(half);
+  taken.submission_queue = static_cast<uint16_t>(half >> 16);
+  taken.id = static_cast<uint16_t>(half >> 32);
+  taken.status_and_phase = static_cast<uint16_t>(half >> 48);
   head_ = static_cast<uint16_t>((head_ + 1) % size_);
   if (head_ == 0) phase_ ^= 1;
   return taken;

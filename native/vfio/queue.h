@@ -32,7 +32,7 @@ class SubmissionRing {
 class CompletionRing {
  public:
   /// The entries are zero.
-  CompletionRing(const Completion* entries, uint16_t size) : entries_(entries), size_(size) {}
+  CompletionRing(Completion* entries, uint16_t size) : entries_(entries), size_(size) {}
 
   /// The next completion, if there is one.
   std::optional<Completion> take();
@@ -40,7 +40,7 @@ class CompletionRing {
   uint16_t head() const { return head_; }
 
  private:
-  const Completion* entries_;
+  Completion* entries_;
   uint16_t size_, head_ = 0;
   uint16_t phase_ = 1;
 };

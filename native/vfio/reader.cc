@@ -82,6 +82,7 @@ std::optional<Work> Reader::take() {
       lock.lock();
       job->open--;
       jobs_.push_front(job);
+      for (const std::unique_ptr<Worker>& worker : workers_) worker->wake();  // they may have seen no job meanwhile
     }
     if (job->failed || job->next == job->pieces.size()) {
       jobs_.pop_front();

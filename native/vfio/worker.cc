@@ -73,11 +73,13 @@ void Worker::run() {
         if (!moved && idle() && reader_.stopping()) return;
         if (!moved) reset = check();
       }
-      if (reset) reader_.recover(generation);
-      if (!moved)
-        rest(quiet_since);
-      else
+      if (reset) {
+        reader_.recover(generation);  // the queue is empty now, and there may be work for it
+      } else if (moved) {
         quiet_since = transport_.now();
+      } else {
+        rest(quiet_since);
+      }
     } catch (const std::exception& error) {
       reader_.lose(error.what());
     }

@@ -1,6 +1,7 @@
 import { randomFillSync } from 'node:crypto';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
+import { NtxError } from '../../src/errors.js';
 import type { DriveOptions, SimSource } from '../../src/nvme/binding.js';
 import { type DriveRun, NvmeDrive } from '../../src/nvme/drive.js';
 
@@ -195,6 +196,50 @@ describe('faults', () => {
     expect(lost).toMatch(/failed again after 3 resets/);
     await expect(read()).rejects.toThrow(/failed again after 3 resets/);
   });
+
+  test('reads that waited while others were given up are served too', async () => {
+    const faults = [{ kind: 'fatal' as const, times: 3 }];
+    const drive = await simulated({ faults }, { depth: 1 });
+    const reads = Array.from({ length: 6 }, (_, i) => check(drive, 5000, [{ offset: i * 5000, bytes: 5000, at: 0 }]));
+    const [first, ...others] = await Promise.allSettled(reads);
+    expect(first).toMatchObject({
+      status: 'rejected',
+      reason: { message: expect.stringMatching(/after it was reset/) },
+    });
+    expect(others.map(({ status }) => status)).toEqual(others.map(() => 'fulfilled'));
+  });
+
+  const anyFault = fc.record({
+    kind: fc.constantFrom('status' as const, 'stall' as const, 'fatal' as const, 'gone' as const),
+    command: fc.nat(60),
+    times: fc.constantFrom(1, 2, 50),
+    type: fc.constant(2),
+    code: fc.constant(0x81),
+    doNotRetry: fc.boolean(),
+    abortable: fc.boolean(),
+    nanoseconds: fc.constantFrom(0, 3_000_000),
+  });
+  test('whatever goes wrong, every read ends, and those that succeed are right', async () => {
+    const settings = fc.record({
+      faults: fc.array(anyFault, { maxLength: 3 }),
+      jitterNanoseconds: fc.constantFrom(0, 200_000),
+      hasInterrupts: fc.boolean(),
+      threads: fc.integer({ min: 1, max: 3 }),
+      depth: fc.integer({ min: 1, max: 9 }),
+      runs: fc.array(anyRun, { minLength: 1, maxLength: 20 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(settings, async ({ threads, depth, runs, ...source }) => {
+        const drive = await simulated(source, { threads, depth, timeoutMilliseconds: 15 });
+        const reads = runs.map((run) => check(drive, run.bytes, [run]));
+        for (const read of await Promise.allSettled(reads)) {
+          if (read.status === 'rejected') expect(read.reason).toBeInstanceOf(NtxError);
+        }
+        await drive.close();
+      }),
+      { numRuns: 40 },
+    );
+  }, 60_000);
 
   test('a drive that is pulled out ends all reads with a sentence', async () => {
     let lost = '';

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
 #include <chrono>
 #include <thread>
 
@@ -129,11 +131,10 @@ void SimDrive::answer(uint16_t id, uint16_t command, const Status& status, uint3
   uint8_t* entry = memory_at(queue.iova + queue.tail * sizeof(Completion), sizeof(Completion));
   if (entry == nullptr) return;
   // The phase last, as a controller's write of the whole entry appears.
-  auto* words = reinterpret_cast<uint64_t*>(&completion);
-  auto* target = reinterpret_cast<volatile uint64_t*>(entry);
+  const auto words = std::bit_cast<std::array<uint64_t, 2>>(completion);
+  auto* target = reinterpret_cast<uint64_t*>(entry);
   target[0] = words[0];
-  std::atomic_thread_fence(std::memory_order_release);
-  target[1] = words[1];
+  std::atomic_ref(target[1]).store(words[1], std::memory_order_release);
   queue.tail = (queue.tail + 1) % queue.entries;
   if (queue.tail == 0) queue.phase ^= 1;
   if (queue.vector >= 0) raised_.insert(static_cast<unsigned>(queue.vector));
