@@ -54,7 +54,7 @@ try {
   for (let round = 0; round < Number(values.rounds); round++) {
     for (const way of ['io_uring', 'pread']) await measure(way, '/mnt/model.gguf');
     await machine.must('umount /mnt');
-    await measure('nvme', '/tmp/model.ntxmap');
+    for (const spin of [0, 10, 50]) await measure(`nvme:${spin}`, '/tmp/model.ntxmap');
     await mount();
   }
 } finally {

@@ -60,7 +60,7 @@ export interface DriveOptions {
   readonly commandBytes?: number;
   /** After which a command is aborted, after as much again the controller reset; default 8000. */
   readonly timeoutMilliseconds?: number;
-  /** Of looking for completions before a thread sleeps until the interrupt; default 50. */
+  /** Of looking for completions before a thread sleeps until the interrupt; default 10. */
   readonly spinMicroseconds?: number;
   readonly interrupts?: boolean;
 }

@@ -3,15 +3,21 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import fc from 'fast-check';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { createCpuBackend } from '../../src/backend/cpu/cpu.js';
 import { loadModel } from '../../src/engine.js';
 import { openGguf } from '../../src/gguf/open.js';
+import { openModel } from '../../src/index.js';
+import { createForward } from '../../src/load-forward.js';
 import { type AttachedModel, attachModel } from '../../src/nvme/attach.js';
 import type { SimSource } from '../../src/nvme/binding.js';
 import { hashOf, type ModelMap, samplePlaces } from '../../src/nvme/model-map.js';
 import { DISK_MEMORY_BYTES, groupByDisk, measureDisk } from '../../src/placement/measure/disk.js';
 import { Allowance } from '../../src/placement/measure/timing.js';
 import { openReader } from '../../src/streaming/open-reader.js';
+import { type Batch, choices, runBatches, SIZES } from '../streaming/invariance.js';
+import { planOf } from '../streaming/plans.js';
 
 const MODEL = fileURLToPath(new URL('../../models/fable-5m-q4_k_m.gguf', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'ntx-nvme-'));
@@ -75,6 +81,31 @@ describe('a model on a simulated drive', () => {
       expect(model.drive.stats.dmaFaults).toBe(0);
       await attached.pop()!.detach();
     }
+  });
+
+  test('streams from the drive with the bits that residency gives, wherever its units are placed', async () => {
+    const { data, path } = await scattered();
+    const { drive } = await attach(path, data, { jitterNanoseconds: 50_000 });
+    const backend = createCpuBackend({ threads: 2 });
+    const opened = await openModel(path);
+    const resident = await createForward(opened, backend, SIZES);
+    const batches: Batch[] = [
+      [8, 3],
+      [1, 1],
+    ];
+    const expected = await runBatches(resident, batches);
+    const before = drive.stats.bytes;
+    const property = fc.asyncProperty(choices(true), async (choice) => {
+      // Tier 2 of these is the disk.
+      const tiers = [...choice.tiers, 2];
+      const loaded = await createForward(opened, backend, SIZES, { plan: planOf(opened, { ...choice, tiers }) });
+      expect(await runBatches(loaded, batches)).toEqual(expected);
+      await loaded.free();
+    });
+    await fc.assert(property, { numRuns: 8 });
+    await backend.dispose();
+    expect(drive.stats.bytes).toBeGreaterThan(before + 2 * data.length);
+    expect(drive.stats.dmaFaults).toBe(0);
   });
 
   test('without the drive, its map is no model', async () => {

@@ -1,4 +1,5 @@
-// Runs in the guest: reads the model over and over through a reader, and tells what that cost. `cost.mjs WAY PATH BYTES [ADDRESS]`
+// Runs in the guest: reads the model over and over through a reader, and tells what that cost. `cost.mjs WAY PATH BYTES [ADDRESS]`; WAY: io_uring, pread,
+// nvme:MICROSECONDS that a thread looks for completions before it sleeps
 import { readFileSync } from 'node:fs';
 import { createBackend } from '../dist/backend/index.js';
 import { attachModel } from '../dist/nvme/attach.js';
@@ -21,12 +22,13 @@ function machineBusy() {
 }
 
 async function open() {
-  if (way !== 'nvme') {
+  if (!way.startsWith('nvme')) {
     const reader = await openReader([path], { method: way, direct: true, depth: DEPTH, maxBytes: BLOCK });
     return { reader, fileBytes: reader.fileBytes()[0], close: () => reader.close() };
   }
   const taken = await takeDrive(new Kernel(), address);
-  const model = await attachModel(path, taken.source, { depth: DEPTH, commandBytes: BLOCK });
+  const spinMicroseconds = Number(way.split(':')[1]);
+  const model = await attachModel(path, taken.source, { depth: DEPTH, commandBytes: BLOCK, spinMicroseconds });
   const [file] = model.gguf.files;
   const reader = await openReader([file.path]);
   const close = () => reader.close().then(() => model.detach().then(() => taken.giveBack()));
@@ -60,7 +62,7 @@ const { user, system } = process.cpuUsage(cpu);
 const gigabytes = bytes / 1e9;
 console.log(
   JSON.stringify({
-    way: reader.name,
+    way: stats ? `${reader.name}, looks for ${way.split(':')[1]} us` : reader.name,
     bytes,
     gigabytesPerSecond: gigabytes / ((performance.now() - begin) / 1000),
     userSecondsPerGigabyte: user / 1e6 / gigabytes,
