@@ -2,15 +2,22 @@
 // the device would idle between two tokens. So while a pass of a decode runs, the next one is put behind a gate: the stream waits
 // for a word in pinned memory. When its step comes, that is written to where the pass takes it from, and the gate opens.
 //
-// A step that is not the expected one opens the gate as well, before anything else is enqueued; so does the watcher where none
-// comes. The pass then repeats the step before it, which writes what stands there already.
+// A step that is not the expected one opens the gate as well, before anything else is enqueued or allocated; so does the watcher
+// where none comes, and a thread that calls nothing of CUDA where the watcher itself has to wait for the driver: a call of
+// somebody else may hold the driver's locks until the device is idle, and the device waits for the gate. The pass then repeats
+// the step before it, which writes what stands there already.
+//
+// Off unless NTX_CUDA_AHEAD=1: what the last thread is for has not been tried on a device yet.
 #pragma once
 
 #include <cuda_runtime.h>
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
+#include <mutex>
+#include <thread>
 
 namespace ntx::cuda {
 
@@ -24,7 +31,7 @@ class Repeatable {
   ~Repeatable() = default;
 };
 
-/// Its functions are called under the engine's order.
+/// Its functions are called under the engine's order, but for those that say otherwise.
 class Ahead {
  public:
   Ahead() = default;
@@ -36,8 +43,8 @@ class Ahead {
   void start();
   /// The list's pass has been enqueued and goes on from the one before it; null: another pass has been.
   void propose(Repeatable* list) { proposed_ = list; }
-  /// What is proposed is to be enqueued now. `answered`: the event behind what the caller reads first.
-  void plan(cudaEvent_t answered);
+  /// What is proposed is to be enqueued now. `answered`: the event behind what the caller reads first, `expected` from now.
+  void plan(cudaEvent_t answered, std::chrono::steady_clock::duration expected);
   /// True: the list's next pass waits behind the gate, which the caller opens.
   bool take(const Repeatable* list);
   void open();
@@ -56,15 +63,22 @@ class Ahead {
 
  private:
   enum class State { idle, planned, waiting };
-  void* wait_value_ = nullptr;  // cuStreamWaitValue32
-  uint32_t* gate_ = nullptr;    // pinned; the last pass that may run
-  uint32_t passes_ = 0;         // those that have been put behind the gate
+  void keep_gate();
+
+  void* wait_value_ = nullptr;       // cuStreamWaitValue32
+  uint32_t* gate_ = nullptr;         // pinned; the last pass that may run
+  std::atomic<uint32_t> passes_{0};  // those that have been put behind the gate
   std::atomic<State> state_{State::idle};
   Repeatable* proposed_ = nullptr;
   Repeatable* list_ = nullptr;  // of the planned or waiting pass
   cudaEvent_t answered_ = nullptr;
   std::chrono::steady_clock::time_point idle_since_{};
   uint32_t pause_ = 0;  // proposals to pass over, after one that was in vain
+  std::atomic<std::chrono::steady_clock::duration> expected_{};
+  std::mutex keeper_mutex_;
+  std::condition_variable keeper_wake_;
+  bool stopping_ = false;  // guarded by keeper_mutex_
+  std::thread keeper_;
 };
 
 }  // namespace ntx::cuda

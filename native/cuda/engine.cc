@@ -142,8 +142,13 @@ Engine::Read Engine::read(const void* from, size_t bytes) {
     result = enqueue_read(from, bytes);
   }
   last_read_ = {from, bytes};
-  ahead_.plan(stream(StreamName::compute).events[result.ticket % kEvents]);
+  ahead_.plan(stream(StreamName::compute).events[result.ticket % kEvents], expected_wait());
   return result;
+}
+
+std::chrono::steady_clock::duration Engine::expected_wait() {
+  std::lock_guard lock(mutex_);
+  return last_wait_;
 }
 
 Engine::Read Engine::enqueue_read(const void* from, size_t bytes) {

@@ -55,6 +55,12 @@ class Engine {
   /// To be used under order().
   Ahead& ahead() { return ahead_; }
 
+  /// To be called before CUDA allocates or pins memory, for which it may wait until the device is idle.
+  void make_way() {
+    const auto own_order = order();
+    ahead_.abandon();
+  }
+
   /// To be called behind what was enqueued: its ticket.
   uint64_t mark(StreamName name);
   /// What is enqueued later on `name` waits on the device for a ticket of the other stream; 0: for nothing.
@@ -107,6 +113,7 @@ class Engine {
   uint32_t idle_read_buffer(size_t bytes);
   Read enqueue_read(const void* from, size_t bytes);
   void drop_read_ahead();
+  std::chrono::steady_clock::duration expected_wait();
   void serve();
   void tend_ahead();
   bool poll(Stream& stream);

@@ -27,6 +27,7 @@ uint64_t padded(uint64_t bytes) { return (bytes / kPadding + 1) * kPadding; }
 Block::Block(std::shared_ptr<Engine> engine, uint64_t bytes, Kind kind)
     : engine_(std::move(engine)), bytes_(bytes), kind_(kind) {
   engine_->enter();
+  engine_->make_way();
   void* data = nullptr;
   try {
     if (kind == Kind::device) {
@@ -50,6 +51,7 @@ Block::Block(std::shared_ptr<Engine> engine, uint64_t bytes, Kind kind)
 Block::Block(std::shared_ptr<Engine> engine, uint8_t* data, uint64_t bytes)
     : engine_(std::move(engine)), bytes_(bytes), kind_(Kind::registered) {
   engine_->enter();
+  engine_->make_way();
   NTX_CUDA(cudaHostRegister(data, bytes, cudaHostRegisterPortable | cudaHostRegisterMapped));
   data_ = data;
 }
