@@ -78,7 +78,13 @@ std::optional<Work> Reader::take() {
       jobs_.pop_front();
       job->open++;
       lock.unlock();
-      plan(*job);
+      try {
+        plan(*job);
+      } catch (const std::exception& error) {
+        finish(job, {}, 0, error.what());
+        lock.lock();
+        continue;
+      }
       lock.lock();
       job->open--;
       jobs_.push_front(job);
