@@ -34,7 +34,8 @@ void QueuePair::reset() {
   rung_tail_ = rung_head_ = 0;
 }
 
-void QueuePair::put(Command command, uint16_t id) {
+void QueuePair::put(const Command& unnumbered, uint16_t id) {
+  Command command = unnumbered;
   command.opcode_and_id |= static_cast<uint32_t>(id) << 16;
   submissions_->push(command);
 }

@@ -37,7 +37,7 @@ class QueuePair {
 
  protected:
   /// The command's identifier field has to be 0.
-  void put(Command command, uint16_t id);
+  void put(const Command& unnumbered, uint16_t id);
 
  private:
   Transport& transport_;
