@@ -177,9 +177,9 @@ void Reader::lose_locked(const std::string& reason) {
     jobs_.clear();
   }
   generation_++;
+  events_.on_lost(reason);
   for (const std::unique_ptr<Worker>& worker : workers_) worker->give_up(reason);
   for (const std::shared_ptr<Job>& job : waiting) events_.on_done(job->result);
-  events_.on_lost(reason);
 }
 
 }  // namespace ntx::nvme

@@ -23,7 +23,7 @@ class Reader {
   /// Calls come from the workers' threads.
   struct Events {
     std::function<void(ReadResult)> on_done;
-    /// Once, when the drive can be used no more; reads end with the same reason.
+    /// Once, when the drive can be used no more; all reads end with the same reason after it.
     std::function<void(std::string)> on_lost;
   };
 
