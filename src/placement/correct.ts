@@ -89,7 +89,13 @@ const SCALE: Readonly<Record<Resource, (machine: Machine, factor: number) => Mac
     return { ...machine, link: { ...link, copies: times(link.copies), writeCombined }, host: { ...host, withLink } };
   },
   disk: (machine, factor) => {
-    return { ...machine, disks: machine.disks.map((disk) => ({ ...disk, rate: disk.rate * factor })) };
+    // Both: a drive whose requests take long is not made faster by the rate alone.
+    const disks = machine.disks.map((disk) => ({
+      ...disk,
+      rate: disk.rate * factor,
+      requestSeconds: disk.requestSeconds / factor,
+    }));
+    return { ...machine, disks };
   },
   cpu: (machine, factor) => {
     const { host } = machine;

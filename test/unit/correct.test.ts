@@ -100,6 +100,18 @@ describe('rates after a run', () => {
     rmSync(folder, { recursive: true });
   });
 
+  test('a drive whose requests seemed to take long comes right as well', () => {
+    // A gigabyte a pass in requests of a MiB: half a second in truth.
+    let known: Machine = { ...machine, disks: machine.disks.map((disk) => ({ ...disk, requestSeconds: 0.01 })) };
+    const secondsOf = ({ rate, requestSeconds }: Machine['disks'][number]) => 2 ** 30 / rate + 1024 * requestSeconds;
+    for (let i = 0; i < 4; i++) {
+      const disk = secondsOf(known.disks[0]);
+      const plan: Prediction = { seconds: disk, bound: 'disk', busy: { ...predicted.busy, link: 0, disk } };
+      known = correct(known, { predicted: plan, seconds: 0.5, busy: { disk: 0.5 } });
+    }
+    expect(secondsOf(known.disks[0])).toBeCloseTo(0.5, 1);
+  });
+
   test('the same correction again and again ends in what is true', () => {
     // The link carries 40 GB/s in large copies, whatever was measured before.
     let known = machine;
