@@ -25,6 +25,8 @@ export class Machine {
   static boot(images: MachineImages, options: MachineOptions): Promise<Machine>;
   /** What kernel and init have written. */
   readonly console: string;
+  /** A command has not ended in its time: nothing more can be run. */
+  readonly hasHung: boolean;
   /** Runs a shell line inside of the payload to its end; one after the other. */
   run(line: string, timeoutMs?: number): Promise<Ran>;
   /** As run(); throws when the line fails. */

@@ -16,6 +16,8 @@ export class Machine {
   monitor;
   /** What kernel and init have written. */
   console = '';
+  /** A command has not ended in its time: nothing more can be run. */
+  hasHung = false;
   #waiting = null;
   #agentText = '';
   #qmpText = '';
@@ -65,13 +67,15 @@ export class Machine {
   }
 
   /** Runs a shell line inside of the payload to its end; one after the other. */
-  run(line, timeoutMs = 120_000) {
+  run(line, timeoutMs = 90_000) {
     const ran = this.#queue.then(async () => {
+      if (this.hasHung) throw new Error('the emulated machine does not answer any more');
       const answer = this.#answer();
       this.agent.write(`${Buffer.from(line).toString('base64')}\n`);
       const limit = sleep(timeoutMs, null, { ref: false });
       const ended = await Promise.race([answer, limit]);
       if (ended) return ended;
+      this.hasHung = true;
       throw new Error(
         `"${line}" did not end in ${timeoutMs} ms; so far:\n${this.#agentText}\n${this.console.slice(-3000)}`,
       );
