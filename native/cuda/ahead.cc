@@ -37,7 +37,7 @@ Ahead::~Ahead() {
 
 void Ahead::start() {
   const char* wanted = std::getenv("NTX_CUDA_AHEAD");
-  if (wanted == nullptr || std::strcmp(wanted, "1") != 0) return;
+  if (wanted != nullptr && std::strcmp(wanted, "0") == 0) return;
   void* found = nullptr;
   cudaDriverEntryPointQueryResult result{};
   const cudaError_t status =

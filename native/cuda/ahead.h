@@ -7,7 +7,7 @@
 // somebody else may hold the driver's locks until the device is idle, and the device waits for the gate. The pass then repeats
 // the step before it, which writes what stands there already.
 //
-// Off unless NTX_CUDA_AHEAD=1: what the last thread is for has not been tried on a device yet.
+// NTX_CUDA_AHEAD=0 turns it off.
 #pragma once
 
 #include <cuda_runtime.h>

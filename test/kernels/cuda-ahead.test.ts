@@ -7,8 +7,6 @@ import type { CudaBackend } from '../../src/backend/cuda/cuda.js';
 import { StepBuffer } from '../../src/backend/step.js';
 import { openCudaDevice } from '../cuda-device.js';
 
-process.env.NTX_CUDA_AHEAD = '1';
-
 const WIDTH = 64;
 const VOCABULARY = 100;
 const SIZES = { maxRows: 4, maxOutputs: 1, slots: 2, context: 4096 };
