@@ -1,6 +1,7 @@
 // How near does streaming come to the link? Places a model with the units that fit into --vram resident and evenly spread,
 // and the others in pinned RAM (every --disk'th of them on disk), decodes, and prints what copies, reads and kernels did beside
 // what the link carries alone in the same process. The plan is made here, so that the streamer is measured and not the planner.
+// What drives carry alone is measured in turns with passes.
 //
 //   node bench/stream.mjs MODEL [--backend cuda] [--adapter NAME] [--vram GIB] [--slots 3] [--staging 2] [--disk N] [--tokens 32]
 //                         [--prompts 10] [--rows 512] [--context 1024] [--save]
@@ -11,10 +12,10 @@ import { createBackend } from '../dist/backend/index.js';
 import { describeMachine } from '../dist/cli/machine.js';
 import { createForward } from '../dist/load-forward.js';
 import { openModel } from '../dist/open-model.js';
-import { measureDisks } from '../dist/placement/measure/measure.js';
 import { Sequence } from '../dist/sequence.js';
 import { bufferBytes } from '../dist/streaming/buffers.js';
 import { StreamRecorder } from '../dist/streaming/stream-recorder.js';
+import { DiskPeak } from './stream/disk.mjs';
 import { linkPeak } from './stream/link.mjs';
 import { stridedPlan } from './stream/plan.mjs';
 
@@ -39,6 +40,9 @@ const path = positionals[0];
 if (path === undefined) throw new Error('which model? node bench/stream.mjs MODEL');
 
 const WARM_UP = 4;
+/** In turns with the disk's peak. */
+const PASSES_A_TURN = 4;
+const PEAK_SECONDS = 4;
 const gibibytes = (bytes) => bytes / 2 ** 30;
 const perSecond = (bytes, seconds) => bytes / seconds / 1e9;
 
@@ -63,10 +67,9 @@ console.log(
 );
 
 const files = opened.gguf.files.map((file) => file.path);
-const diskPeak = async () =>
-  streamed.disk > 0 ? (await measureDisks(files)).reduce((sum, { rate }) => sum + rate, 0) / 1e9 : null;
 const link = { before: await linkPeak(backend), after: 0 };
-const disk = { before: await diskPeak(), after: null };
+const extents = transfers.flatMap((transfer) => transfer.extents);
+const diskPeak = extents.length > 0 ? await DiskPeak.open(backend, files, extents) : null;
 let started = performance.now();
 const loaded = await createForward(opened, backend, sizes, { plan });
 const loadSeconds = (performance.now() - started) / 1000;
@@ -83,15 +86,23 @@ const recorder = new StreamRecorder(
 );
 loaded.streamer.watcher = recorder;
 const passes = [];
-const began = performance.now();
-for (let i = 0; i < number('tokens'); i++) {
-  started = performance.now();
-  await sequence.extend([token(i)]);
-  passes.push((performance.now() - started) / 1000);
+const windows = [];
+const turns = diskPeak === null ? 1 : Math.ceil(number('tokens') / PASSES_A_TURN);
+for (let turn = 0; turn < turns; turn++) {
+  if (diskPeak !== null) {
+    await diskPeak.measure(PEAK_SECONDS);
+    await sequence.extend([token(turn)]);
+  }
+  const began = performance.now();
+  for (let i = 0; i < number('tokens') / turns; i++) {
+    started = performance.now();
+    await sequence.extend([token(i)]);
+    passes.push((performance.now() - started) / 1000);
+  }
+  windows.push(await recorder.window(began, performance.now()));
 }
-const ended = performance.now();
 loaded.streamer.watcher = null;
-const window = await recorder.window(began, ended);
+const window = added(windows);
 
 const prompt = Array.from({ length: number('rows') }, (_, i) => token(i));
 sequence.truncate(0);
@@ -104,10 +115,10 @@ for (let i = 0; i < number('prompts'); i++) {
 const promptRate = (number('prompts') * prompt.length) / ((performance.now() - started) / 1000);
 await loaded.free();
 link.after = await linkPeak(backend);
-disk.after = await diskPeak();
+const diskAlone = diskPeak?.rates();
+await diskPeak?.close();
 
 const peak = Math.max(link.before, link.after);
-const mostOfDisk = disk.before === null ? null : Math.max(disk.before, disk.after);
 const decode = passes.length / window.seconds;
 const result = {
   date: new Date().toISOString(),
@@ -130,23 +141,20 @@ const result = {
     whileBusy: perSecond(window.bytes.link, window.busy.link),
     shareOfPeak: perSecond(window.bytes.link, window.seconds) / peak,
   },
-  disk:
-    mostOfDisk === null
-      ? null
-      : {
-          peak: mostOfDisk,
-          ...disk,
-          carried: perSecond(window.bytes.disk, window.seconds),
-          whileBusy: perSecond(window.bytes.disk, window.busy.disk),
-          shareOfPeak: perSecond(window.bytes.disk, window.seconds) / mostOfDisk,
-        },
+  disk: diskAlone && {
+    peak: diskAlone[0].rate / 1e9,
+    alone: diskAlone,
+    carried: perSecond(window.bytes.disk, window.seconds),
+    whileBusy: perSecond(window.bytes.disk, window.busy.disk),
+    shareOfPeak: window.bytes.disk / window.seconds / diskAlone[0].rate,
+  },
   busyShare: Object.fromEntries(Object.entries(window.busy).map(([name, seconds]) => [name, seconds / window.seconds])),
   rss: process.resourceUsage().maxRSS * 1024,
 };
 console.log(
   `decode ${decode.toFixed(3)} tok/s; link ${result.link.carried.toFixed(2)} GB/s = ${(100 * result.link.shareOfPeak).toFixed(1)} % of ` +
     `${peak.toFixed(2)}; ` +
-    `${result.disk ? `disk ${result.disk.carried.toFixed(2)} GB/s = ${(100 * result.disk.shareOfPeak).toFixed(1)} % of ${mostOfDisk.toFixed(2)}; ` : ''}busy: ${Object.entries(
+    `${result.disk ? `disk ${result.disk.carried.toFixed(2)} GB/s = ${(100 * result.disk.shareOfPeak).toFixed(1)} % of ${result.disk.peak.toFixed(2)}; ` : ''}busy: ${Object.entries(
       result.busyShare,
     )
       .map(([name, share]) => `${name} ${(100 * share).toFixed(1)} %`)
@@ -159,3 +167,10 @@ if (values.save) {
   writeFileSync(new URL(`results/${name}`, import.meta.url), `${JSON.stringify(result, null, 1)}\n`);
 }
 await backend.dispose();
+
+function added(windows) {
+  const sum = (pick) => windows.reduce((total, window) => total + pick(window), 0);
+  const sums = (key) =>
+    Object.fromEntries(Object.keys(windows[0][key]).map((name) => [name, sum((w) => w[key][name])]));
+  return { seconds: sum(({ seconds }) => seconds), busy: sums('busy'), bytes: sums('bytes') };
+}

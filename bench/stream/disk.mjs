@@ -1,0 +1,74 @@
+// What drives carry with nothing beside it, in turns with the passes that are measured: a drive that others use as well, or that
+// is virtual, has another rate every few seconds, and the best fifth of a second of it says little.
+import { openReader } from '../../dist/streaming/open-reader.js';
+
+/** Depths and block sizes that the file reader is tried with. */
+const WAYS = [
+  { depth: 16, maxBytes: 2 ** 19 },
+  { depth: 32, maxBytes: 2 ** 18 },
+  { depth: 8, maxBytes: 2 ** 20 },
+  { depth: 32, maxBytes: 2 ** 19 },
+];
+/** Each lane reads as much at a time: all of them together twice what a way has at the drive at a time. */
+const LANES = 4;
+const LANE_BYTES = 8 << 20;
+
+/** Reads what the disk transfers of a pass read, in their order and round and round, by each way for a part of the time. */
+export class DiskPeak {
+  #ways;
+  #memories;
+  #pieces;
+  #next = 0;
+
+  /** `extents`: of a pass. Its memory (32 MiB) is allocated here. */
+  static async open(backend, files, extents) {
+    const peak = new DiskPeak();
+    peak.#pieces = extents.flatMap(cut);
+    peak.#memories = Array.from({ length: LANES }, (_, i) => backend.allocateHost(LANE_BYTES, `lane ${i}`));
+    peak.#ways = [];
+    for (const way of WAYS) {
+      const reader = await openReader(files, way);
+      reader.attach?.(peak.#memories.map((memory) => ({ memory, offset: 0, bytes: memory.bytes })));
+      peak.#ways.push({ reader, bytes: 0, seconds: 0 });
+    }
+    return peak;
+  }
+
+  /** All ways in turn, which one first in turn as well; what it says comes later, of all measurements. */
+  async measure(seconds) {
+    for (const way of this.#ways) {
+      const started = performance.now();
+      const over = () => performance.now() - started > (1000 * seconds) / this.#ways.length;
+      const lane = async (memory) => {
+        while (!over()) {
+          const piece = this.#pieces[this.#next++ % this.#pieces.length];
+          await way.reader.read({ ...piece, memory, at: 0 });
+          way.bytes += piece.bytes;
+        }
+      };
+      await Promise.all(this.#memories.map(lane));
+      way.seconds += (performance.now() - started) / 1000;
+    }
+    this.#ways.push(this.#ways.shift());
+  }
+
+  /** Bytes a second of each way, over all measurements, the best first. */
+  rates() {
+    return this.#ways
+      .map(({ reader, bytes, seconds }) => ({ name: reader.name, rate: bytes / seconds }))
+      .toSorted((a, b) => b.rate - a.rate);
+  }
+
+  async close() {
+    for (const { reader } of this.#ways) await reader.close();
+    for (const memory of this.#memories) memory.free();
+  }
+}
+
+function cut({ file, offset, bytes }) {
+  const count = Math.ceil(bytes / LANE_BYTES);
+  return Array.from({ length: count }, (_, i) => {
+    const at = i * LANE_BYTES;
+    return { file, offset: offset + at, bytes: Math.min(LANE_BYTES, bytes - at) };
+  });
+}
