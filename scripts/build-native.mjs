@@ -6,25 +6,30 @@
 // Addons with CUDA kernels are built for the devices that are here, where nvcc is too; with --architectures for those that it
 // names ("90,120", or "all" of native/flags.json), wherever nvcc is, and warnings are errors then.
 //
-//   node scripts/build-native.mjs [--direct] [--force] [--architectures=LIST] [addon...]
+// With --install, as npm runs it, a binary that the package brought (scripts/prebuild.mjs) and that loads here is enough, and
+// sources that this compiler does not take are no reason not to install: there is the reference backend.
+//
+//   node scripts/build-native.mjs [--install] [--direct] [--force] [--architectures=LIST] [addon...]
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildWithCmake, findCmake } from './native/cmake.mjs';
 import { allArchitectures, cudaJob, ptxasLogs } from './native/cuda.mjs';
 import { buildDirect } from './native/direct.mjs';
 import { findCompiler, findHeaders, findLibraries, root } from './native/environment.mjs';
+import { prebuiltLoads } from './native/prebuilt.mjs';
 import { inputsHash, isBuilt, isCurrent, keep, publish, takeKept, withLock } from './native/state.mjs';
 
 const COMPILER_ADVICE = 'install one (Debian: apt-get install g++ make) and run "npm run build:native"';
 
 class BuildError extends Error {}
 
-async function buildAddon(name, table, { direct, force, architectures }) {
+async function buildAddon(name, table, { install, direct, force, architectures }) {
   const addon = table.addons[name];
   if (addon === undefined) throw new BuildError(`there is no addon "${name}" in native/flags.json`);
   if (addon.platform !== process.platform) {
     return `${name} is not built: it is for ${addon.platform}, this is ${process.platform}; ${addon.without}`;
   }
+  if (install && (await prebuiltLoads(name, addon))) return `${name} came with the package`;
   const cuda = addon.cuda ? await cudaJob(table, architectures) : null;
   if (typeof cuda === 'string') {
     if (architectures) throw new BuildError(`${name} is not built: ${cuda}`);
@@ -75,10 +80,17 @@ function architecturesOf(list) {
   return list.split(',').map((each) => `${each}-real`);
 }
 
+/** What an install says of an addon that could not be built; otherwise that is an error. */
+function failure(error, name) {
+  if (!options.install || !(error instanceof BuildError)) throw error;
+  return `${error.message}; ${table.addons[name].without}`;
+}
+
 const args = process.argv.slice(2);
 const table = JSON.parse(readFileSync(join(root, 'native/flags.json'), 'utf8'));
 const list = args.find((arg) => arg.startsWith('--architectures='))?.split('=')[1];
 const options = {
+  install: args.includes('--install'),
   direct: args.includes('--direct'),
   force: args.includes('--force'),
   architectures: list === undefined ? null : architecturesOf(list),
@@ -86,7 +98,7 @@ const options = {
 const named = args.filter((arg) => !arg.startsWith('--'));
 try {
   for (const name of named.length > 0 ? named : Object.keys(table.addons)) {
-    console.log(`ntx: ${await buildAddon(name, table, options)}`);
+    console.log(`ntx: ${await buildAddon(name, table, options).catch((error) => failure(error, name))}`);
   }
 } catch (error) {
   if (!(error instanceof BuildError)) throw error;

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Builds dist/: the planner to WASM by asc, the TypeScript by tsc; dist/main.js is the program that npm links as `ntx`.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -27,7 +27,16 @@ function run(packageName, command, args) {
   }
 }
 
+/** What earlier builds left of sources that are gone would be packed as well. */
+function removeOrphans() {
+  for (const file of readdirSync(join(root, 'dist'), { recursive: true })) {
+    const stem = /^(.*?)\.(?:d\.ts|js|js\.map)$/.exec(file)?.[1];
+    if (stem !== undefined && !existsSync(join(root, 'src', `${stem}.ts`))) rmSync(join(root, 'dist', file));
+  }
+}
+
 mkdirSync(join(root, 'dist'), { recursive: true });
+removeOrphans();
 run('assemblyscript', 'asc', ['--config', 'asconfig.json', '--target', 'release']);
 run('typescript', 'tsc', ['-p', 'tsconfig.build.json']);
 const main = join(root, 'dist/main.js');

@@ -35,20 +35,32 @@ export function filesUnder(folder) {
     .sort();
 }
 
-/** SHA-256 of everything that goes into an addon: its sources, shared headers, the build itself and `extra`. */
-export function inputsHash(name, addon, extra) {
-  const hash = createHash('sha256').update(JSON.stringify([name, extra]));
+/** What says how addons are built; the other scripts say whether. */
+const recipe = ['cmake', 'cuda', 'direct', 'environment', 'ptxas-log'].map((name) => `scripts/native/${name}.mjs`);
+
+/** SHA-256 of everything that goes into an addon: its sources, shared headers, the way to build it and `tools`. */
+export function inputsHash(name, addon, tools) {
   const shared = filesUnder('native').filter((file) => file.split('/').length === 2);
-  const build = ['CMakeLists.txt', 'scripts/build-native.mjs', ...filesUnder('scripts/native')];
-  for (const file of [...shared, ...filesUnder(addon.folder), ...build]) {
+  const hash = createHash('sha256').update(JSON.stringify([name, tools]));
+  for (const file of [...shared, ...filesUnder(addon.folder), 'CMakeLists.txt', ...recipe]) {
     hash.update(`\0${file}\0`);
     hash.update(readFileSync(join(root, file)));
   }
   return hash.digest('hex');
 }
 
+/** The same whatever machine builds. */
+export function sourcesHash(name, addon) {
+  return inputsHash(name, addon, []);
+}
+
+/** Where an addon lies when it is built. */
+export function built(name) {
+  return join(output, `${name}.node`);
+}
+
 export function isBuilt(name) {
-  return existsSync(join(output, `${name}.node`));
+  return existsSync(built(name));
 }
 
 export function isCurrent(name, hash) {

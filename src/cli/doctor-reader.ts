@@ -1,4 +1,5 @@
 // What `ntx doctor` says of the way in which model files are read.
+import { BUILD_ADDONS } from '../addon.js';
 import type { HostAddon } from '../backend/cpu/binding.js';
 import type { Finding } from './finding.js';
 
@@ -14,7 +15,7 @@ function describe(info: IoUring | null): string {
   if (info.unavailable === '') return 'io_uring or pread, whichever is faster on the file system of a large model';
   if (info.library === '') {
     const install = 'install it (Debian, Ubuntu: apt-get install liburing-dev; Fedora: dnf install liburing-devel)';
-    return `pread; io_uring was not built in for want of liburing: ${install} and run "npm run build:native"`;
+    return `pread; io_uring was not built in for want of liburing: ${install} and ${BUILD_ADDONS}`;
   }
   return `pread; io_uring: ${info.unavailable} (sysctl kernel.io_uring_disabled, or a container's seccomp profile)`;
 }

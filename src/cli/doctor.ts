@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Command } from 'commander';
+import { BUILD_ADDONS } from '../addon.js';
 import type { AdapterEntry } from '../backend/webgpu/adapter.js';
 import { NtxError } from '../errors.js';
 import { describeDisk } from '../placement/system.js';
@@ -88,7 +89,7 @@ async function processor(): Promise<Finding[]> {
         name: 'cpu backend',
         state: 'missing',
         found: `not there (${loaded.reason}); the slow reference runs instead`,
-        advice: `${advice}run "npm run build:native" in the folder of ntx`,
+        advice: `${advice}${BUILD_ADDONS}`,
       },
       readerFinding(null),
     ];

@@ -1,7 +1,5 @@
 // The addon of the NVMe driver, native/vfio/addon.cc. Only this file loads it.
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
+import { BUILD_ADDONS, loadAddon } from '../addon.js';
 import { NtxError } from '../errors.js';
 
 /** A drive in VFIO's hands. */
@@ -158,22 +156,16 @@ let loaded: VfioAddon | undefined;
 
 /** The addon; throws NtxError('unsupported') with the reason where there is none. */
 export function loadVfioAddon(): VfioAddon {
-  loaded ??= load(fileURLToPath(new URL('../../build/Release/ntx_vfio.node', import.meta.url)));
+  loaded ??= load();
   return loaded;
 }
 
-function load(path: string): VfioAddon {
-  const refuse = (reason: string, cause?: unknown) => {
-    const advice =
-      process.platform === 'linux'
-        ? 'run "npm run build:native" in the folder of ntx; it needs a C++ compiler'
-        : 'read the model from its file: VFIO is a part of Linux';
-    return new NtxError('unsupported', `the NVMe driver of ntx is not here: ${reason}`, advice, { cause });
-  };
-  if (!existsSync(path)) throw refuse(`${path} has not been built`);
-  try {
-    return createRequire(import.meta.url)(path) as VfioAddon;
-  } catch (error) {
-    throw refuse(`${path} cannot be loaded: ${(error as Error).message}`, error);
-  }
+function load(): VfioAddon {
+  const found = loadAddon<VfioAddon>('ntx_vfio');
+  if (found.addon !== null) return found.addon;
+  const advice =
+    process.platform === 'linux'
+      ? `${BUILD_ADDONS}; it needs a C++ compiler`
+      : 'read the model from its file: VFIO is a part of Linux';
+  throw new NtxError('unsupported', `the NVMe driver of ntx is not here: ${found.reason}`, advice);
 }

@@ -1,4 +1,5 @@
 // Checksums of weights in host memory, for --verify: XXH3 of 64 bits, computed by the host addon off the main thread.
+import { BUILD_ADDONS } from '../addon.js';
 import type { HostRange } from '../backend/backend.js';
 import { loadHostAddon } from '../backend/cpu/binding.js';
 import { NtxError } from '../errors.js';
@@ -13,7 +14,7 @@ const PIECE_BYTES = 8 << 20;
 export async function checksum({ memory, offset, bytes }: HostRange): Promise<bigint> {
   const { addon } = loadHostAddon();
   if (addon === null) {
-    const advice = 'run "npm run build:native", or leave the check out';
+    const advice = `${BUILD_ADDONS}, or leave the check out`;
     throw new NtxError('unsupported', 'checksums need the host addon, which is not there', advice);
   }
   const pieces: Promise<bigint>[] = [];

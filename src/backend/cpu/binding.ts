@@ -1,7 +1,5 @@
 // The host addon, native/host/addon.cc. Only this file loads it.
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
+import { type LoadedAddon, loadAddon } from '../../addon.js';
 
 /** Page-aligned memory; errors of the constructor carry code 'no-memory' where the machine has not that much. */
 export interface NativeMemory {
@@ -116,21 +114,10 @@ export interface HostAddon {
   useCpuVariant(name: string): boolean;
 }
 
-export type LoadedAddon = { readonly addon: HostAddon } | { readonly addon: null; readonly reason: string };
-
-let loaded: LoadedAddon | undefined;
+let loaded: LoadedAddon<HostAddon> | undefined;
 
 /** The host addon, or the reason why there is none. */
-export function loadHostAddon(): LoadedAddon {
-  loaded ??= load(fileURLToPath(new URL('../../../build/Release/ntx_host.node', import.meta.url)));
+export function loadHostAddon(): LoadedAddon<HostAddon> {
+  loaded ??= loadAddon<HostAddon>('ntx_host');
   return loaded;
-}
-
-function load(path: string): LoadedAddon {
-  if (!existsSync(path)) return { addon: null, reason: `${path} has not been built` };
-  try {
-    return { addon: createRequire(import.meta.url)(path) as HostAddon };
-  } catch (error) {
-    return { addon: null, reason: `${path} cannot be loaded: ${(error as Error).message}` };
-  }
 }

@@ -1,3 +1,4 @@
+import { BUILD_ADDONS } from '../../addon.js';
 import { NtxError } from '../../errors.js';
 import type { Backend, Bindings, CommandList, DeviceInfo, DeviceRange, Fence, HostRange } from '../backend.js';
 import { checkStep, type StepLimits, stepLimits } from '../check-step.js';
@@ -40,7 +41,7 @@ export function useCpuVariant(name: string): void {
 function requireAddon(): HostAddon {
   const loaded = loadHostAddon();
   if (loaded.addon !== null) return loaded.addon;
-  const advice = 'run "npm run build:native", which says what it needs, or choose --backend reference';
+  const advice = `${BUILD_ADDONS}, which says what it needs, or choose --backend reference`;
   throw new NtxError('no-backend', `the cpu backend is not there: ${loaded.reason}`, advice);
 }
 

@@ -1,7 +1,6 @@
 // The CUDA addon, native/cuda/addon.cc. Only this file loads it.
 import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
+import { type LoadedAddon, loadAddon } from '../../addon.js';
 
 /** Device memory or pinned host memory; errors of the constructor carry code 'no-memory' where there is not that much. */
 export interface NativeMemory {
@@ -107,10 +106,6 @@ export interface CudaAddon {
   hasKernels(device: number): boolean;
 }
 
-export type LoadedAddon = { readonly addon: CudaAddon } | { readonly addon: null; readonly reason: string };
-
-const ADDON = fileURLToPath(new URL('../../../build/Release/ntx_cuda.node', import.meta.url));
-
 /** What an NVIDIA driver brings, on Linux and in WSL. */
 const DRIVER_FILES = [
   '/dev/nvidiactl',
@@ -125,19 +120,10 @@ export function mayHaveCuda(): boolean {
   return DRIVER_FILES.some((file) => existsSync(file));
 }
 
-let loaded: LoadedAddon | undefined;
+let loaded: LoadedAddon<CudaAddon> | undefined;
 
 /** The CUDA addon, or the reason why there is none. */
-export function loadCudaAddon(): LoadedAddon {
-  loaded ??= load(ADDON);
+export function loadCudaAddon(): LoadedAddon<CudaAddon> {
+  loaded ??= loadAddon<CudaAddon>('ntx_cuda');
   return loaded;
-}
-
-function load(path: string): LoadedAddon {
-  if (!existsSync(path)) return { addon: null, reason: `${path} has not been built` };
-  try {
-    return { addon: createRequire(import.meta.url)(path) as CudaAddon };
-  } catch (error) {
-    return { addon: null, reason: `${path} cannot be loaded: ${(error as Error).message}` };
-  }
 }

@@ -1,3 +1,4 @@
+import { BUILD_ADDONS } from '../../addon.js';
 import { NtxError } from '../../errors.js';
 import { type CudaAddon, type DriverFacts, loadCudaAddon, mayHaveCuda, type NativeDevice } from './binding.js';
 
@@ -16,7 +17,7 @@ export function chooseDevice(): ChosenDevice {
   }
   const loaded = loadCudaAddon();
   if (loaded.addon === null) {
-    throw refusal(loaded.reason, `run "npm run build:native", which says what it needs, ${OTHERWISE}`);
+    throw refusal(loaded.reason, `${BUILD_ADDONS}, which says what it needs, ${OTHERWISE}`);
   }
   const { addon } = loaded;
   const facts = addon.devices();
