@@ -51,7 +51,7 @@ export interface Program {
  * Where a pass is cut into pieces that are submitted one after the other. Dawn turns commands into the driver's when they are
  * submitted: the GPU starts with a small piece, and each lasts longer there than the next one takes here.
  */
-const CUTS = [8, 40];
+const CUTS = [4, 20, 60];
 
 /** Bytes that are written with one call: a second one costs more than bytes that nobody reads. */
 const SMALL_UPLOAD = 32 << 10;
