@@ -61,7 +61,7 @@ export async function createForward(
     const open = () => openReader(paths);
     const openAgain = async () => (verify ? new ReopeningReader(await open(), open) : open());
     const reader = plan.staging.length === 0 ? null : (options.reader ?? (await openAgain()));
-    const { streamer, close } = await startStreamer({ backend, model, placed, recordings, reader, verify });
+    const { streamer, close } = await startStreamer({ backend, model, placed, recordings, reader, verify, load: options });
     const free = async () => {
       await close();
       await streamer.idle();

@@ -2,27 +2,25 @@ import type { LanguageModel } from '../language-model.js';
 import type { LoadModelOptions } from '../options.js';
 import { showProbe } from './measure.js';
 import { note } from './output.js';
-import { bytesLine, KERNELS_LINE, Progress } from './progress.js';
+import { Progress, type Work } from './progress.js';
+
+const TIERS = {
+  device: { title: 'loading VRAM', unit: 'bytes' },
+  host: { title: 'loading RAM', unit: 'bytes' },
+  disk: { title: 'checking disk', unit: 'bytes' },
+} as const satisfies Record<string, Work>;
+const KERNELS: Work = { title: 'compiling', unit: 'pieces' };
 
 /**
- * Loads a model (the embedded one without a path), with a progress bar on a terminal when it takes over a second: of the file,
- * then of the kernels where the backend compiles any.
+ * Loads a model (the embedded one without a path), with progress bars on a terminal when it takes over a second: of each tier's
+ * bytes, then of the kernels where the backend compiles any.
  */
 export async function loadWithProgress(path: string | undefined, options: LoadModelOptions): Promise<LanguageModel> {
   const { loadModel } = await import('../engine.js');
-  const started = performance.now();
-  let progress = new Progress(bytesLine('loading'), started);
-  let compiles = false;
-  const onProgress: LoadModelOptions['onProgress'] = ({ loadedBytes, totalBytes }) =>
-    progress.update(loadedBytes, totalBytes);
-  const onKernels: LoadModelOptions['onKernels'] = (compiled, total) => {
-    if (!compiles) {
-      compiles = true;
-      progress.end();
-      progress = new Progress(KERNELS_LINE, started);
-    }
-    progress.update(compiled, total);
-  };
+  const progress = new Progress();
+  const onProgress: LoadModelOptions['onProgress'] = ({ tier, loadedBytes, totalBytes }) =>
+    progress.update(TIERS[tier], loadedBytes, totalBytes);
+  const onKernels: LoadModelOptions['onKernels'] = (compiled, total) => progress.update(KERNELS, compiled, total);
   try {
     return await loadModel(path, { ...options, onProgress, onKernels, onMeasure: showProbe });
   } finally {

@@ -3,8 +3,10 @@ import { WEIGHT_TYPES } from '../synth/recipe.js';
 import { SHAPES } from '../synth/shapes.js';
 import { interruptible } from './interrupt.js';
 import { bytesText, note, paint } from './output.js';
-import { bytesLine, Progress } from './progress.js';
+import { Progress, type Work } from './progress.js';
 import { wholeValue } from './values.js';
+
+const WRITING: Work = { title: 'writing', unit: 'bytes' };
 
 interface SynthFlags {
   readonly type: string;
@@ -39,10 +41,10 @@ export function addSynth(program: Command): void {
 async function synth(shape: string, path: string, flags: SynthFlags): Promise<void> {
   const { synthesize } = await import('../synth/synthesize.js');
   const started = performance.now();
-  const progress = new Progress(bytesLine('writing'));
+  const progress = new Progress();
   const options = { ...flags, shape };
   const result = await interruptible((signal) =>
-    synthesize(path, { ...options, signal }, (written, total) => progress.update(written, total)),
+    synthesize(path, { ...options, signal }, (written, total) => progress.update(WRITING, written, total)),
   ).finally(() => progress.end());
   for (const sentence of result.notes) note(sentence);
   const seconds = (performance.now() - started) / 1000;

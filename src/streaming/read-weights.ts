@@ -10,13 +10,17 @@ const READS_IN_FLIGHT = 8;
 /** Of readers' alignments (FileReader.alignment). */
 const MOST_ALIGNMENT = 4096;
 
+/** How far one tier is. */
 export interface LoadProgress {
+  /** Device memory, RAM, or what stays in its files and is read for its checksums (`verify`). */
+  readonly tier: 'device' | 'host' | 'disk';
   readonly loadedBytes: number;
   readonly totalBytes: number;
 }
 
 export interface ReadOptions {
   readonly signal?: AbortSignal | undefined;
+  /** Called for each tier that is filled: at the beginning, and as its bytes come. */
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 
@@ -41,9 +45,8 @@ export async function readWeights(
   { signal, onProgress }: ReadOptions = {},
 ): Promise<void> {
   const queue = new ReadQueue(ranges);
-  const totalBytes = ranges.reduce((sum, { bytes }) => sum + bytes, 0);
+  const tiers = new TierCounts(ranges, onProgress);
   const stagings: HostMemory[] = [];
-  let loadedBytes = 0;
   let failure: unknown = null;
   const stop = (reason: unknown) => {
     failure ??= reason;
@@ -62,8 +65,7 @@ export async function readWeights(
         await readThrough(reader, read, fileBytes[read.file], staging, backend);
       }
       queue.done(read);
-      loadedBytes += read.bytes;
-      onProgress?.({ loadedBytes, totalBytes });
+      tiers.count(read);
     }
   };
   const onAbort = () => void stop(new NtxError('cancelled', 'loading was cancelled', 'run the command again'));
@@ -81,6 +83,33 @@ export async function readWeights(
 
 function isHost(memory: WeightRange['memory']): memory is HostMemory {
   return 'view' in memory;
+}
+
+/** Bytes by tier, told to who wants to know. */
+class TierCounts {
+  readonly #tiers = new Map<LoadProgress['tier'], { loadedBytes: number; totalBytes: number }>();
+
+  constructor(
+    ranges: readonly WeightRange[],
+    private readonly onProgress: ReadOptions['onProgress'],
+  ) {
+    for (const { memory, bytes } of ranges) {
+      const { totalBytes } = this.#tiers.get(tierOf(memory)) ?? { totalBytes: 0 };
+      this.#tiers.set(tierOf(memory), { loadedBytes: 0, totalBytes: totalBytes + bytes });
+    }
+    for (const [tier, counts] of this.#tiers) onProgress?.({ tier, ...counts });
+  }
+
+  count({ memory, bytes }: WeightRange): void {
+    const tier = tierOf(memory);
+    const counts = this.#tiers.get(tier)!;
+    counts.loadedBytes += bytes;
+    this.onProgress?.({ tier, ...counts });
+  }
+}
+
+function tierOf(memory: WeightRange['memory']): LoadProgress['tier'] {
+  return isHost(memory) ? 'host' : 'device';
 }
 
 /** Whole blocks into staging, the wanted bytes to the device, and staging ready for the next. */

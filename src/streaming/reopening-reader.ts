@@ -8,6 +8,7 @@ import type { FileReader, ReadRequest } from './file-reader.js';
 export class ReopeningReader implements FileReader {
   #reader: FileReader;
   #failed = false;
+  #closed = false;
   #reopening: Promise<void> | null = null;
   readonly #attached: HostRange[] = [];
   /** Of the present reader. */
@@ -38,7 +39,7 @@ export class ReopeningReader implements FileReader {
   }
 
   async read(request: ReadRequest): Promise<void> {
-    if (this.#failed) await this.#reopen();
+    if (this.#failed && !this.#closed) await this.#reopen();
     const read = this.#reader.read(request);
     const reads = this.#reads;
     reads.add(read);
@@ -59,6 +60,7 @@ export class ReopeningReader implements FileReader {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#reopening?.catch(() => {});
     await Promise.all([this.#reader.close(), ...this.#closings]);
   }

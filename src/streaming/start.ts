@@ -4,6 +4,7 @@ import type { Model } from '../model/index.js';
 import type { Transfer } from '../placement/plan.js';
 import type { FileReader } from './file-reader.js';
 import type { PlacedWeights } from './place.js';
+import type { ReadOptions } from './read-weights.js';
 import type { Recording } from './recording.js';
 import { Streamer } from './streamer.js';
 import { DiskTier, PinnedTier } from './tiers.js';
@@ -14,6 +15,7 @@ export interface StreamParts {
   readonly placed: PlacedWeights;
   readonly recordings: readonly Recording[];
   readonly reader: FileReader | null;
+  readonly load?: ReadOptions | undefined;
   /** Checksums of units on disk are recorded now, and compared whenever these are read. */
   readonly verify: boolean;
 }
@@ -48,7 +50,7 @@ export async function startStreamer(parts: StreamParts): Promise<StartedStreamer
     return closed;
   };
   try {
-    if (verify && disk) await recordChecksums(disk, recordings[0].transfers);
+    if (verify && disk) await recordChecksums(disk, reader, recordings[0].transfers, parts.load);
   } catch (error) {
     await close();
     throw error;
@@ -57,9 +59,38 @@ export async function startStreamer(parts: StreamParts): Promise<StartedStreamer
   return { streamer, close };
 }
 
-/** Reads every unit on disk once; as many at a time as there are staging buffers. */
-async function recordChecksums(disk: DiskTier, transfers: readonly Transfer[]): Promise<void> {
-  const reads = transfers.filter(({ staging }) => staging !== null).map((transfer) => disk.fetch(transfer, () => {}));
-  const failed = (await Promise.allSettled(reads)).find((result) => result.status === 'rejected');
-  if (failed) throw failed.reason;
+/** Reads every unit on disk once, as many at a time as there are staging buffers. Closes the reader when it is cancelled. */
+async function recordChecksums(
+  disk: DiskTier,
+  reader: FileReader,
+  transfers: readonly Transfer[],
+  { signal, onProgress }: ReadOptions = {},
+): Promise<void> {
+  const bytesOf = ({ extents }: Transfer) => extents.reduce((sum, { bytes }) => sum + bytes, 0);
+  const ofDisk = transfers.filter(({ staging }) => staging !== null);
+  const buffers = [...new Set(ofDisk.map(({ staging }) => staging))];
+  const totalBytes = ofDisk.reduce((sum, transfer) => sum + bytesOf(transfer), 0);
+  let loadedBytes = 0;
+  let failure: unknown = null;
+  const onAbort = () => {
+    failure ??= new NtxError('cancelled', 'loading was cancelled', 'run the command again');
+    void reader.close(); // what has not begun is dropped
+  };
+  if (signal?.aborted) onAbort();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  onProgress?.({ tier: 'disk', loadedBytes, totalBytes });
+  const lane = async (buffer: number | null) => {
+    for (const transfer of ofDisk.filter(({ staging }) => staging === buffer)) {
+      if (failure !== null) return;
+      await disk.fetch(transfer, () => {});
+      loadedBytes += bytesOf(transfer);
+      onProgress?.({ tier: 'disk', loadedBytes, totalBytes });
+    }
+  };
+  const stop = (reason: unknown) => {
+    failure ??= reason;
+  };
+  await Promise.all(buffers.map((buffer) => lane(buffer).catch(stop)));
+  signal?.removeEventListener('abort', onAbort);
+  if (failure !== null) throw failure;
 }

@@ -7,9 +7,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type CpuBackend, createCpuBackend } from '../../src/backend/cpu/cpu.js';
 import type { Output } from '../../src/backend/outputs.js';
 import { openModel } from '../../src/index.js';
-import { createForward, type LoadedForward } from '../../src/load-forward.js';
+import { createForward, type ForwardOptions, type LoadedForward } from '../../src/load-forward.js';
 import type { OpenedModel } from '../../src/open-model.js';
 import { Sequence } from '../../src/sequence.js';
+import { openReader } from '../../src/streaming/open-reader.js';
+import type { LoadProgress } from '../../src/streaming/read-weights.js';
+import { FaultyReader } from '../faulty-reader.js';
 import { runBatches, SIZES } from '../streaming/invariance.js';
 import { type PlanChoice, planOf } from '../streaming/plans.js';
 import { TestReader } from '../streaming/test-reader.js';
@@ -148,6 +151,59 @@ describe.each(PLANS)('units %s', (_, choice) => {
     expect(results).toEqual([wanted, wanted]);
     await first.free();
     await second.free();
+  });
+});
+
+describe('recording checksums', () => {
+  const CHOICE = PLANS[0][1];
+  let opened: OpenedModel;
+  let backend: CpuBackend;
+  let reader: FaultyReader;
+
+  beforeAll(async () => {
+    opened = await openModel(FABLE_DRAFT);
+    backend = createCpuBackend({ threads: 2 });
+  });
+
+  afterAll(() => backend?.dispose());
+
+  const load = async (options: ForwardOptions, bytesPerSecond?: number) => {
+    const paths = opened.gguf.files.map(({ path }) => path);
+    reader = new FaultyReader(await openReader(paths), paths, { bytesPerSecond });
+    return createForward(opened, backend, SIZES, { plan: planOf(opened, CHOICE), reader, verify: true, ...options });
+  };
+
+  test('tells how far it is', async () => {
+    const seen: LoadProgress[] = [];
+    const loaded = await load({ onProgress: (progress) => seen.push(progress) });
+    const ofDisk = seen.filter(({ tier }) => tier === 'disk');
+    const { totalBytes } = ofDisk[0];
+    expect(totalBytes).toBeGreaterThan(1e6);
+    expect([ofDisk[0].loadedBytes, ofDisk.at(-1)]).toEqual([0, { tier: 'disk', loadedBytes: totalBytes, totalBytes }]);
+    await loaded.free();
+  });
+
+  test('ends within a second when it is cancelled, on a slow drive too', async () => {
+    const controller = new AbortController();
+    let cancelled = 0;
+    const onProgress = ({ tier }: LoadProgress) => {
+      if (tier !== 'disk' || cancelled > 0) return;
+      cancelled = performance.now();
+      setTimeout(() => controller.abort(), 50);
+    };
+    const loading = load({ signal: controller.signal, onProgress }, 1e6);
+    await expect(loading).rejects.toMatchObject({ code: 'cancelled' });
+    expect(performance.now() - cancelled).toBeLessThan(1000);
+  });
+
+  test('ends with the sentence of a read that fails, before the rest is read', async () => {
+    const whole = await load({});
+    const ofAll = reader.requests.length;
+    await whole.free();
+    const { offset, file } = opened.model.units[0].tensors[0];
+    const loading = load({ onProgress: () => Object.assign(reader.faults, { failAt: { file, byte: offset } }) });
+    await expect(loading).rejects.toMatchObject({ code: 'io', message: expect.stringContaining(`byte ${offset}`) });
+    expect(reader.requests.length).toBeLessThan(ofAll);
   });
 });
 

@@ -9,7 +9,7 @@ import { createReferenceBackend } from '../../src/backend/reference/reference.js
 import { NtxError } from '../../src/errors.js';
 import type { FileReader } from '../../src/streaming/file-reader.js';
 import { openNodeReader } from '../../src/streaming/node-reader.js';
-import { readWeights, type WeightRange } from '../../src/streaming/read-weights.js';
+import { type LoadProgress, readWeights, type WeightRange } from '../../src/streaming/read-weights.js';
 import { FaultyReader } from '../faulty-reader.js';
 
 const MIB = 2 ** 20;
@@ -82,7 +82,8 @@ describe('reading weights', () => {
         const memory = backend.allocateHost(5 * MIB, 'test');
         const ranges = parts.map((each, i) => ({ ...each, memory, at: i * MIB }));
         const seen: number[] = [];
-        const onProgress = ({ loadedBytes, totalBytes }: { loadedBytes: number; totalBytes: number }) => {
+        const onProgress = ({ tier, loadedBytes, totalBytes }: LoadProgress) => {
+          expect(tier).toBe('host');
           expect(totalBytes).toBe(parts.reduce((sum, { bytes }) => sum + bytes, 0));
           seen.push(loadedBytes);
         };
@@ -156,12 +157,22 @@ describe('reading weights', () => {
       bytes: range.bytes - 96,
       memory: deviceMemory(range.memory as HostMemory),
     }));
-    await readWeights(reader, skewed, fileBytes, device as unknown as Backend);
+    const seen: LoadProgress[] = [];
+    const small = { file: 1, offset: 0, bytes: 5, memory: backend.allocateHost(8, 'in RAM'), at: 0 };
+    await readWeights(reader, [...skewed, small], fileBytes, device as unknown as Backend, {
+      onProgress: (progress) => seen.push(progress),
+    });
     for (const [file, memory] of memories.entries()) {
       const expected = contents[file].subarray(96);
       expect(expected.equals(memory.view(0, expected.length))).toBe(true);
     }
     expect(device.stagings.size).toBe(0);
+    const totals = { device: skewed.reduce((sum, { bytes }) => sum + bytes, 0), host: small.bytes };
+    for (const tier of ['device', 'host'] as const) {
+      const told = seen.filter((progress) => progress.tier === tier);
+      expect(told[0]).toEqual({ tier, loadedBytes: 0, totalBytes: totals[tier] });
+      expect(told.at(-1)).toEqual({ tier, loadedBytes: totals[tier], totalBytes: totals[tier] });
+    }
     // Whatever the model's size.
     expect(device.stagingBytes).toBeLessThan(65 * MIB);
     expect(device.stagingBytes).toBeGreaterThan(0);
