@@ -9,8 +9,8 @@ export interface Passes {
   run(step: StepBuffer, signal?: AbortSignal): Promise<Fence>;
   /** To be called when the result has been asked for: weights of the next pass may follow. */
   ahead(): void;
-  /** The list of passes of so many rows, and what is streamed while it runs. */
-  recordingFor(rows: number): { readonly list: CommandList; readonly transfers: readonly unknown[] };
+  /** The list of passes of so many rows, and its segments: one, where it needs nobody else. */
+  recordingFor(rows: number): { readonly list: CommandList; readonly segments: readonly unknown[] };
 }
 
 /**
@@ -47,13 +47,14 @@ export class Forward {
 
   /** Runs the step with a clock on every kernel. Throws NtxError('unsupported') where there is none. */
   async profile(): Promise<readonly KernelTiming[]> {
-    const { list, transfers } = this.passes.recordingFor(this.step.rows);
+    const { list, segments } = this.passes.recordingFor(this.step.rows);
     if (!this.backend.profile) {
       const message = `the ${this.backend.device.backend} backend has no clock for single kernels`;
       throw new NtxError('unsupported', message, 'measure without --ops, or with --backend webgpu on a GPU');
     }
-    if (transfers.length > 0) {
-      const message = 'kernels are timed one by one where all weights are resident; here some are streamed';
+    if (segments.length > 1) {
+      const message =
+        'kernels are timed one by one where all weights are resident; here some are streamed, or the CPU computes';
       throw new NtxError('unsupported', message, 'measure without --ops, or with more --vram');
     }
     return this.backend.profile(list, this.step);

@@ -1,9 +1,11 @@
 // From an opened model to one that runs passes: buffers, weights in their tiers, recordings, the streamer.
 import type { Backend, DeviceRange, PassSizes } from './backend/backend.js';
+import { createCpuBackend } from './backend/cpu/cpu.js';
 import { Forward } from './forward.js';
 import { OUTPUTS, ROPE_TABLE, ropeTable } from './model/index.js';
 import type { OpenedModel } from './open-model.js';
 import { allocateBuffers } from './streaming/buffers.js';
+import { HIDDEN, RecordedCpuUnits } from './streaming/cpu-units.js';
 import type { FileReader } from './streaming/file-reader.js';
 import type { LoadOptions } from './streaming/load.js';
 import { openReader } from './streaming/open-reader.js';
@@ -20,6 +22,8 @@ export interface ForwardOptions extends LoadOptions {
   readonly reader?: FileReader | undefined;
   /** Compare the checksum of every unit that is read again with that of its first read. */
   readonly verify?: boolean | undefined;
+  /** Makes what computes units of the tier `host-compute`; it is disposed with the rest. Default: the cpu backend. */
+  readonly createCpu?: (() => Backend) | undefined;
 }
 
 /** A model that is ready for passes. Its memory lives as long as the backend, or until free(). */
@@ -45,23 +49,40 @@ export async function createForward(
 ): Promise<LoadedForward> {
   const plan = options.plan ?? residentPlan(model);
   const undo: (() => void)[] = [];
+  let cpu: Backend | null = null;
   try {
     const buffers = allocateBuffers(backend, model.buffers, sizes);
     undo.push(() => buffers.free());
     await fill(backend, buffers.ranges.get(ROPE_TABLE)!, ropeTable(model.config.rope, sizes.context));
-    const placed = await placeWeights(gguf, model, backend, plan, options);
+    if (plan.tiers.includes('host-compute')) cpu = (options.createCpu ?? createCpuBackend)();
+    const placed = await placeWeights(gguf, model, backend, plan, options, cpu);
     undo.push(() => placed.free());
     const recordings = recordPlan(backend, model, plan, { ...placed, buffers: buffers.ranges }, sizes);
     undo.push(() => {
       for (const { list } of recordings) list.dispose();
     });
+    const hidden = buffers.ranges.get(HIDDEN)!;
+    const computes = plan.schedules.some(({ onCpu }) => onCpu.length > 0);
+    const own = { device: backend, model, plan, weights: placed.onCpu, hidden, sizes };
+    const cpuUnits = cpu && computes ? new RecordedCpuUnits({ ...own, cpu }) : null;
+    undo.push(() => cpuUnits?.free());
     for (const { list } of recordings) await list.ready?.(options.onKernels);
     const paths = gguf.files.map(({ path }) => path);
     const { verify = false } = options;
     const open = () => openReader(paths);
     const openAgain = async () => (verify ? new ReopeningReader(await open(), open) : open());
     const reader = plan.staging.length === 0 ? null : (options.reader ?? (await openAgain()));
-    const { streamer, close } = await startStreamer({ backend, model, placed, recordings, reader, verify, load: options });
+    const parts = { backend, model, placed, recordings, reader, verify, load: options, cpu: cpuUnits };
+    const { streamer, close: closeStreamer } = await startStreamer(parts);
+    const close = async () => {
+      await closeStreamer();
+      if (cpu === null) return;
+      // The device may still copy out of memory that is the CPU's. If it has failed, it does not, and its pass says so.
+      await streamer.idle().catch(() => {});
+      cpuUnits?.free();
+      placed.unpin();
+      await cpu.dispose();
+    };
     const free = async () => {
       await close();
       await streamer.idle();
@@ -71,6 +92,7 @@ export async function createForward(
     return { forward, streamer, memory: { weights: placed.bytes, buffers: buffers.bytes }, close, free };
   } catch (error) {
     for (const step of undo.toReversed()) step();
+    await cpu?.dispose();
     throw error;
   }
 }

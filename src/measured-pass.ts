@@ -5,7 +5,7 @@ import { type Picture, RESOURCE_NAMES } from './placement/picture.js';
 import type { Tier } from './placement/plan.js';
 import type { StreamWindow } from './streaming/stream-recorder.js';
 
-const LANES = ['compute', 'link', 'disk'] as const satisfies TimelineEvent['resource'][];
+const LANES = ['compute', 'link', 'cpu', 'disk'] as const satisfies TimelineEvent['resource'][];
 
 export function measuredPicture(model: Model, device: string, tiers: readonly Tier[], pass: StreamWindow): Picture {
   const { seconds, busy, events } = pass;

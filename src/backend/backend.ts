@@ -116,6 +116,11 @@ export interface Backend {
    */
   allocateWriteCombined?(bytes: number, label: string): HostMemory;
   /**
+   * Pages that exist already, as host memory of this device until it is freed: the CPU computes with the same bytes that the
+   * device copies from. Throws NtxError('no-memory'). Absent: the host may not read what the device copies from (WebGPU).
+   */
+  registerHost?(pages: Uint8Array, label: string): HostMemory;
+  /**
    * Memory of an embedding table, filled like host memory: `embed` reads the rows of a pass out of it and it never takes
    * device memory. Absent: allocateHost.
    */
@@ -127,8 +132,11 @@ export interface Backend {
    * `cuts`: ascending indices of the ops with which the second and later segments begin, each of which is submitted by itself.
    * Matrices that an op of a segment multiplies with are read while that segment runs; norms, biases and activations may be
    * read or written by the segment beside it as well, where ops are fused over the border. Results do not depend on cuts.
+   *
+   * `breaks`: those cuts over which nothing is fused. What lies before one has written all its activations as f32, and what lies
+   * behind it takes them up as they are then: somebody else may change them in between.
    */
-  record(ops: readonly Op[], bindings: Bindings, cuts?: readonly number[]): CommandList;
+  record(ops: readonly Op[], bindings: Bindings, cuts?: readonly number[], breaks?: readonly number[]): CommandList;
   /**
    * Behind `after`, a fence of a submit, a copy runs beside other submits where the device can do both at once. Without it,
    * it runs in the order of the calls.

@@ -6,7 +6,7 @@ import type { LanguageModel } from '../language-model.js';
 import { RESOURCE_NAMES } from '../placement/picture.js';
 import { bytesText, rateText, table } from './output.js';
 
-const RESOURCES = ['compute', 'link', 'disk'] as const;
+const RESOURCES = ['compute', 'link', 'cpu', 'disk'] as const;
 
 /** Predicted and measured side by side. */
 export function streamText({ predicted, seconds, busy, sharesQueue, bytes, peaks, deviation }: StreamReport): string {
@@ -17,7 +17,9 @@ export function streamText({ predicted, seconds, busy, sharesQueue, bytes, peaks
     `${RESOURCE_NAMES[each]} busy`,
     share(predicted.busy[each], predicted.seconds),
     share(busy[each], seconds),
-    ...(sharesQueue && busy.link > 0 && each !== 'disk' ? ['device and link, which share one queue here'] : []),
+    ...(sharesQueue && busy.link > 0 && (each === 'compute' || each === 'link')
+      ? ['device and link, which share one queue here']
+      : []),
   ]);
   const rates = (['link', 'disk'] as const).flatMap((each) => {
     const peak = peaks[each];

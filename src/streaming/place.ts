@@ -17,16 +17,20 @@ export interface PlacedWeights {
   readonly weights: ReadonlyMap<string, BoundWeight>;
   /** Per index of a unit: pinned RAM with its tensors, packed as in a slot. */
   readonly pinned: ReadonlyMap<number, HostMemory>;
+  /** What the CPU computes with: matrices of `host-compute`, in the same bytes where the device copies them, and their norms. */
+  readonly onCpu: ReadonlyMap<string, BoundWeight>;
   readonly slots: readonly DeviceMemory[];
   readonly staging: readonly HostMemory[];
   /** Of weights, in memory. */
   readonly bytes: number;
+  /** Memory of the CPU is the device's no more. */
+  unpin(): void;
   free(): void;
 }
 
 /**
  * Allocates the plan's memory and fills it. On failure or cancellation everything is freed before the NtxError comes. Units of
- * `disk` stay in their files.
+ * `disk` stay in their files, those of `host-compute` come to memory of `cpu`.
  */
 export async function placeWeights(
   gguf: GgufModel,
@@ -34,6 +38,7 @@ export async function placeWeights(
   backend: Backend,
   plan: ExecutablePlan,
   options: LoadOptions = {},
+  cpu: Backend | null = null,
 ): Promise<PlacedWeights> {
   const reader = await openReader(
     gguf.files.map(({ path }) => path),
@@ -43,11 +48,13 @@ export async function placeWeights(
   try {
     placing.tensors('norms and biases', model.small);
     placing.table(model.embedding);
+    if (cpu !== null) placing.smallForCpu(smallOf(model, plan.tiers), cpu);
     const slots = plan.slots.map((bytes, i) => placing.device(bytes, `slot ${i}`));
     const staging = plan.staging.map((bytes, i) => placing.host(bytes, `staging buffer ${i}`));
     for (const [index, { name, tensors }] of model.units.entries()) {
       if (plan.tiers[index] === 'device') placing.tensors(name, tensors);
-      else if (plan.tiers[index] !== 'disk') placing.pin(index, name, tensors);
+      else if (plan.tiers[index] === 'host-copy') placing.pin(index, name, tensors);
+      else if (plan.tiers[index] === 'host-compute') placing.pinForCpu(index, name, tensors, cpu!);
       else continue;
       // Pinning gigabytes takes seconds: signals and timers get their turn.
       await nextTurn();
@@ -55,8 +62,8 @@ export async function placeWeights(
     }
     const fileBytes = gguf.files.map(({ bytes }) => bytes);
     await readWeights(reader, placing.ranges, fileBytes, backend, options);
-    const { weights, pinned, bytes } = placing;
-    return { weights, pinned, slots, staging, bytes, free: () => placing.free() };
+    const { weights, pinned, onCpu, bytes } = placing;
+    return { weights, pinned, onCpu, slots, staging, bytes, unpin: () => placing.unpin(), free: () => placing.free() };
   } catch (error) {
     placing.free();
     throw error;
@@ -65,14 +72,28 @@ export async function placeWeights(
   }
 }
 
+/** Norms and biases of the units of `host-compute`. */
+function smallOf({ units, small }: Model, tiers: ExecutablePlan['tiers']): TensorInfo[] {
+  const ops = units.flatMap((unit, index) => (tiers[index] === 'host-compute' ? unit.ops : []));
+  const names = new Set(
+    ops.flatMap((op) => {
+      if (op.kind === 'rms-norm') return [op.weight];
+      return op.kind === 'matmul' ? op.parts.map(({ bias }) => bias) : [];
+    }),
+  );
+  return small.filter(({ name }) => names.has(name));
+}
+
 /** What has been allocated so far, and what is to be read into it. */
 class Placing {
   readonly weights = new Map<string, BoundWeight>();
   readonly pinned = new Map<number, HostMemory>();
+  readonly onCpu = new Map<string, BoundWeight>();
   readonly ranges: WeightRange[] = [];
   /** Of the tensors. */
   bytes = 0;
   readonly #memories: DeviceMemory[] = [];
+  readonly #registered: HostMemory[] = [];
 
   constructor(
     private readonly backend: Backend,
@@ -80,8 +101,13 @@ class Placing {
     private readonly alignment: number,
   ) {}
 
+  unpin(): void {
+    for (const memory of this.#registered.splice(0)) memory.free();
+  }
+
   free(): void {
-    for (const memory of this.#memories) memory.free();
+    // Pages are pinned no longer than they are there.
+    for (const memory of this.#memories.toReversed()) memory.free();
   }
 
   device(bytes: number, label: string): DeviceMemory {
@@ -130,6 +156,32 @@ class Placing {
       this.bytes += tensor.bytes;
       this.#read(tensor, memory, at);
     }
+  }
+
+  /** A unit as it will be copied into its slot, in memory that the CPU computes with. */
+  pinForCpu(index: number, label: string, tensors: readonly TensorInfo[], cpu: Backend): void {
+    const memory = this.#onCpu(label, tensors, cpu);
+    const pages = memory.view(0, memory.bytes);
+    if (!this.backend.registerHost) return;
+    const shared = this.#keep(this.backend.registerHost(pages, label));
+    this.pinned.set(index, shared);
+    this.#registered.push(shared);
+  }
+
+  /** Norms that the CPU computes with as well as the device. */
+  smallForCpu(tensors: readonly TensorInfo[], cpu: Backend): void {
+    if (tensors.length > 0) this.#onCpu('norms for the CPU', tensors, cpu);
+  }
+
+  #onCpu(label: string, tensors: readonly TensorInfo[], cpu: Backend): HostMemory {
+    const { placed, bytes } = pack(tensors);
+    const memory = this.#keep(cpu.allocateHost(bytes, label));
+    for (const { tensor, at } of placed) {
+      this.onCpu.set(tensor.name, bind(tensor, { memory, offset: at, bytes: tensor.bytes }));
+      this.bytes += tensor.bytes;
+      this.#read(tensor, memory, at);
+    }
+    return memory;
   }
 
   #inHost(label: string, tensors: readonly TensorInfo[]): void {

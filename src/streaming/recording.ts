@@ -29,10 +29,21 @@ export function residentPlan({ units }: Pick<Model, 'units'>): ExecutablePlan {
   };
 }
 
-/** A recorded pass. Segment 0 needs no transfer; segment i + 1 begins with the unit of transfer i. */
+/** A part of a pass that is submitted by itself, and what comes before it. */
+export interface PassSegment {
+  /** Brings the unit that it begins with. */
+  readonly transfer: Transfer | null;
+  /** Index of the unit that the CPU computes, between the segment before and this one. */
+  readonly onCpu: number | null;
+}
+
+/** A recorded pass. */
 export interface Recording {
   readonly maxRows: number;
   readonly list: CommandList;
+  /** Those of the list. Nothing comes before the first. */
+  readonly segments: readonly PassSegment[];
+  /** Of the segments, in their order. */
   readonly transfers: readonly Transfer[];
 }
 
@@ -42,6 +53,8 @@ export interface PassMemory {
   readonly buffers: ReadonlyMap<string, DeviceRange>;
   readonly slots: readonly DeviceMemory[];
   readonly staging: readonly HostMemory[];
+  /** Units that are copied from where they are. */
+  readonly pinned: ReadonlyMap<number, HostMemory>;
 }
 
 /** A recording for each schedule of the plan; schedules that move the same share one. Throws NtxError for a plan that cannot be run. */
@@ -54,30 +67,27 @@ export function recordPlan(
 ): Recording[] {
   const recordings: Recording[] = [];
   for (const { maxRows, transfers, onCpu } of plan.schedules) {
-    if (onCpu.length > 0) {
-      throw new NtxError(
-        'unsupported',
-        'the plan computes units on the CPU beside a device',
-        'plan without host-compute',
-      );
-    }
-    checkTransfers(model.units, plan, transfers);
-    const known = recordings.find((recording) => JSON.stringify(recording.transfers) === JSON.stringify(transfers));
-    if (known) recordings.push({ ...known, maxRows });
-    else recordings.push({ maxRows, transfers, list: record(backend, model, transfers, memory, sizes) });
+    checkOnCpu(model.units, plan, onCpu);
+    checkTransfers(model.units, plan, transfers, onCpu);
+    const parts = segmentsOf(model, transfers, onCpu);
+    const known = recordings.find(({ segments }) => JSON.stringify(segments) === JSON.stringify(parts.segments));
+    const unpinned = transfers.find(({ unit, staging }) => staging === null && !memory.pinned.has(unit));
+    if (unpinned) throw wrong(`streams ${model.units[unpinned.unit].name}, which only the CPU can read`);
+    const weights = known ? memory.weights : streamedWeights(model, transfers, memory);
+    const bindings = { weights, buffers: memory.buffers, sizes };
+    const list = known?.list ?? backend.record(parts.ops, bindings, parts.cuts, parts.breaks);
+    recordings.push({ maxRows, transfers, segments: parts.segments, list });
   }
   return recordings;
 }
 
-function record(
-  backend: Backend,
+/** The weights as passes find them: those that are streamed where they will be. */
+function streamedWeights(
   model: Model,
   transfers: readonly Transfer[],
   memory: PassMemory,
-  sizes: PassSizes,
-): CommandList {
+): ReadonlyMap<string, BoundWeight> {
   const weights = new Map(memory.weights);
-  const streamed = new Set<number>();
   for (const transfer of transfers) {
     const { tensors } = model.units[transfer.unit];
     const { slot, staging, extents } = transfer;
@@ -90,20 +100,55 @@ function record(
         ...(table && { table }),
       });
     }
-    streamed.add(transfer.unit);
   }
-  const ops = [...model.prologue];
-  const cuts: number[] = [];
-  model.units.forEach((unit, index) => {
-    if (streamed.has(index)) cuts.push(ops.length);
-    ops.push(...unit.ops);
-  });
-  return backend.record(ops, { weights, buffers: memory.buffers, sizes }, cuts);
+  return weights;
 }
 
-function checkTransfers(units: readonly Unit[], plan: ExecutablePlan, transfers: readonly Transfer[]): void {
-  const wrong = (what: string) => new NtxError('internal', `the plan ${what}`, 'report this');
-  const streamed = plan.tiers.flatMap((tier, unit) => (tier === 'device' ? [] : [unit]));
+/** The ops of the device, cut in front of units that are streamed and around those that the CPU computes. */
+function segmentsOf({ prologue, units }: Model, transfers: readonly Transfer[], onCpu: readonly number[]) {
+  const ops = [...prologue];
+  const cuts: number[] = [];
+  const breaks: number[] = [];
+  const segments: PassSegment[] = [{ transfer: null, onCpu: null }];
+  let before: number | null = null;
+  units.forEach((unit, index) => {
+    if (onCpu.includes(index)) {
+      if (before !== null) throw wrong(`computes ${units[before].name} and ${unit.name} at once on the CPU`);
+      before = index;
+      return;
+    }
+    const transfer = transfers.find((each) => each.unit === index) ?? null;
+    if (transfer !== null || before !== null) {
+      cuts.push(ops.length);
+      if (before !== null) breaks.push(ops.length);
+      segments.push({ transfer, onCpu: before });
+    }
+    before = null;
+    ops.push(...unit.ops);
+  });
+  if (before !== null) throw wrong('ends a pass on the CPU');
+  return { ops, cuts, breaks, segments };
+}
+
+const wrong = (what: string) => new NtxError('internal', `the plan ${what}`, 'report this');
+
+/** The CPU computes whole feed-forward units: their hidden states are all that it needs, and all that it changes. */
+function checkOnCpu(units: readonly Unit[], plan: ExecutablePlan, onCpu: readonly number[]): void {
+  for (const unit of onCpu) {
+    const { name, ops } = units[unit];
+    if (plan.tiers[unit] !== 'host-compute') throw wrong(`computes ${name} on the CPU from another tier`);
+    const kinds = ops.map(({ kind }) => kind).join();
+    if (kinds !== 'rms-norm,gated-matmul,matmul') throw wrong(`computes ${name} on the CPU (${kinds})`);
+  }
+}
+
+function checkTransfers(
+  units: readonly Unit[],
+  plan: ExecutablePlan,
+  transfers: readonly Transfer[],
+  onCpu: readonly number[],
+): void {
+  const streamed = plan.tiers.flatMap((tier, unit) => (tier === 'device' || onCpu.includes(unit) ? [] : [unit]));
   if (streamed.join() !== transfers.map(({ unit }) => unit).join()) {
     throw wrong('does not transfer every unit outside of the device once, in the order of the pass');
   }

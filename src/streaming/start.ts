@@ -2,6 +2,7 @@ import type { Backend } from '../backend/backend.js';
 import { NtxError } from '../errors.js';
 import type { Model } from '../model/index.js';
 import type { Transfer } from '../placement/plan.js';
+import type { CpuUnits } from './cpu-units.js';
 import type { FileReader } from './file-reader.js';
 import type { PlacedWeights } from './place.js';
 import type { ReadOptions } from './read-weights.js';
@@ -18,6 +19,7 @@ export interface StreamParts {
   readonly load?: ReadOptions | undefined;
   /** Checksums of units on disk are recorded now, and compared whenever these are read. */
   readonly verify: boolean;
+  readonly cpu: CpuUnits | null;
 }
 
 export interface StartedStreamer {
@@ -28,7 +30,7 @@ export interface StartedStreamer {
 
 /** A streamer over the tiers of a placed model, with the first units on their way. */
 export async function startStreamer(parts: StreamParts): Promise<StartedStreamer> {
-  const { backend, model, placed, recordings, reader, verify } = parts;
+  const { backend, model, placed, recordings, reader, verify, cpu } = parts;
   const { pinned, slots, staging } = placed;
   const host = new PinnedTier(backend, pinned);
   const disk = reader && new DiskTier(backend, reader, model.units, staging, verify);
@@ -38,7 +40,7 @@ export async function startStreamer(parts: StreamParts): Promise<StartedStreamer
     if (disk) return disk;
     throw new NtxError('internal', 'the plan reads from disk and there is no reader', 'report this');
   };
-  const streamer = new Streamer({ backend, recordings, slots, stagingCount: staging.length, tierOf });
+  const streamer = new Streamer({ backend, recordings, slots, stagingCount: staging.length, tierOf, cpu });
   let closed: Promise<void> | null = null;
   const end = async () => {
     streamer.stop();

@@ -4,7 +4,7 @@ import type { TimelineEvent } from '../placement/answer.js';
 import type { Resource, Transfer } from '../placement/plan.js';
 import type { StreamWatcher } from './streamer.js';
 
-export type BusyResource = Extract<Resource, 'compute' | 'link' | 'disk'>;
+export type BusyResource = Extract<Resource, 'compute' | 'link' | 'disk' | 'cpu'>;
 
 /** Seconds of performance.now() / 1000. */
 interface Span {
@@ -21,7 +21,7 @@ export interface StreamWindow {
   readonly sharesQueue: boolean;
   /** Seconds that each was at work, and the bytes that it moved meanwhile. */
   readonly busy: Readonly<Record<BusyResource, number>>;
-  readonly bytes: Readonly<Record<'link' | 'disk', number>>;
+  readonly bytes: Readonly<Record<'link' | 'disk' | 'cpu', number>>;
   /** Seconds since the window began; below 0 for what began earlier. */
   readonly events: readonly TimelineEvent[];
 }
@@ -51,6 +51,10 @@ export class StreamRecorder implements StreamWatcher {
   copy(transfer: Transfer, fence: Fence): void {
     const span = this.#enqueue('link', transfer.unit, fence, this.#users.get(transfer.slot!));
     this.#copies.set(transfer, span);
+  }
+
+  cpu(unit: number, began: number, ended: number): void {
+    this.#spans.push({ resource: 'cpu', unit, begin: began / 1000, end: ended / 1000 });
   }
 
   compute(transfer: Transfer | null, fence: Fence): void {
@@ -83,8 +87,9 @@ export class StreamRecorder implements StreamWatcher {
         compute: this.#sharesQueue ? queue : busy('compute'),
         link: this.#sharesQueue && of('link').length > 0 ? queue : busy('link'),
         disk: busy('disk'),
+        cpu: busy('cpu'),
       },
-      bytes: { link: bytes('link'), disk: bytes('disk') },
+      bytes: { link: bytes('link'), disk: bytes('disk'), cpu: bytes('cpu') },
       events: inside.map(({ resource, unit, begin, end }) => ({
         ...{ resource, unit, lane: 0, begin: begin - from, end: end - from },
       })),

@@ -4,6 +4,7 @@ import type { Backend, DeviceMemory, Fence } from '../backend/backend.js';
 import type { StepBuffer } from '../backend/step.js';
 import { NtxError } from '../errors.js';
 import type { Transfer } from '../placement/plan.js';
+import type { CpuUnits } from './cpu-units.js';
 import type { Recording } from './recording.js';
 import { type Flight, isThere, SlotRing } from './slot-ring.js';
 import type { Tier } from './tiers.js';
@@ -15,6 +16,8 @@ export interface StreamWatcher {
   copy(transfer: Transfer, fence: Fence): void;
   /** `transfer`: what the segment began with. */
   compute(transfer: Transfer | null, fence: Fence): void;
+  /** A unit on the CPU; milliseconds as well. */
+  cpu(unit: number, began: number, ended: number): void;
 }
 
 export interface StreamerParts {
@@ -24,6 +27,8 @@ export interface StreamerParts {
   readonly slots: readonly DeviceMemory[];
   readonly stagingCount: number;
   tierOf(transfer: Transfer): Tier;
+  /** null: the plan computes none. */
+  readonly cpu: CpuUnits | null;
 }
 
 export class Streamer {
@@ -59,20 +64,20 @@ export class Streamer {
    */
   async run(step: StepBuffer, signal?: AbortSignal): Promise<Fence> {
     const { backend } = this.parts;
-    const { list, transfers } = this.recordingFor(step.rows);
+    const { list, segments, transfers } = this.recordingFor(step.rows);
     this.#begin(transfers);
-    let fence = backend.submit(list, step, [], 0);
-    this.#last = fence;
-    this.watcher?.compute(null, fence);
-    for (let segment = 1; segment <= transfers.length; segment++) {
-      this.ahead();
-      const flight = this.#ring.nextUse();
-      if (!isThere(flight)) await this.#arrival(flight, signal);
-      const copy = this.#copies.get(flight);
-      fence = backend.submit(list, step, copy ? [copy] : [], segment);
-      this.#use(flight, fence);
+    for (const [index, { transfer, onCpu }] of segments.entries()) {
+      if (onCpu !== null) await this.#onCpu(onCpu, step.rows, signal);
+      else if (index > 0) this.ahead();
+      const flight = transfer && this.#ring.nextUse();
+      if (flight && !isThere(flight)) await this.#arrival(flight, signal);
+      const copy = flight && this.#copies.get(flight);
+      const fence = backend.submit(list, step, copy ? [copy] : [], index);
+      this.#last = fence;
+      if (flight) this.#use(flight, fence);
+      this.watcher?.compute(transfer, fence);
     }
-    return fence;
+    return this.#last!;
   }
 
   /** Reads and copies as far ahead as there is room. To be called when the result of a pass has been asked for. */
@@ -142,10 +147,16 @@ export class Streamer {
     const { transfer } = flight;
     if (transfer.slot === null) this.parts.tierOf(transfer).release!(transfer, fence);
     else this.#used[transfer.slot] = fence;
-    this.#last = fence;
     this.#ring.use(flight);
     this.#copies.delete(flight);
-    this.watcher?.compute(transfer, fence);
+  }
+
+  /** What the device is given meanwhile are copies: nothing of the pass but the unit's result is waited for. */
+  async #onCpu(unit: number, rows: number, signal: AbortSignal | undefined): Promise<void> {
+    const computed = this.parts.cpu!.compute(unit, rows, (began, ended) => this.watcher?.cpu(unit, began, ended));
+    this.ahead();
+    await computed;
+    this.#requireWanted(signal);
   }
 
   /** Waits for a unit that is being read. */
@@ -155,8 +166,7 @@ export class Streamer {
     try {
       while (!isThere(flight)) {
         if (this.#failures.has(flight)) throw this.#failures.get(flight);
-        if (this.#stopped) throw new NtxError('cancelled', 'the model was disposed during a pass', 'load it again');
-        if (signal?.aborted) throw new NtxError('cancelled', 'the pass was stopped', 'run the command again');
+        this.#requireWanted(signal);
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
         });
@@ -164,5 +174,10 @@ export class Streamer {
     } finally {
       signal?.removeEventListener('abort', onAbort);
     }
+  }
+
+  #requireWanted(signal: AbortSignal | undefined): void {
+    if (this.#stopped) throw new NtxError('cancelled', 'the model was disposed during a pass', 'load it again');
+    if (signal?.aborted) throw new NtxError('cancelled', 'the pass was stopped', 'run the command again');
   }
 }

@@ -18,9 +18,11 @@ const batches = fc.array(
   { minLength: 1, maxLength: 4 },
 );
 
-export function choices(inPlace: boolean): fc.Arbitrary<PlanChoice> {
+/** Plans that change nothing of who computes what; and where units compute on the CPU, in which schedules. */
+export function choices(inPlace: boolean, onCpu = false): fc.Arbitrary<PlanChoice> {
   return fc.record({
-    tiers: fc.array(fc.nat(2), { minLength: 1, maxLength: 13 }),
+    tiers: fc.array(fc.nat(onCpu ? 3 : 2), { minLength: 1, maxLength: 13 }),
+    onCpu: fc.array(fc.tuple(fc.boolean(), fc.boolean()), { minLength: 1, maxLength: 5 }),
     slots: fc.integer({ min: 1, max: 5 }),
     staging: fc.integer({ min: 1, max: 4 }),
     turns: fc.array(fc.nat(7), { minLength: 1, maxLength: 5 }),
@@ -50,15 +52,24 @@ export async function runBatches({ forward }: LoadedForward, wanted: readonly Ba
   return results;
 }
 
-/** Checks `runs` random placements and batches on a backend; each loads the model anew beside its resident copy. */
-export async function checkInvariance(backend: Backend, opened: OpenedModel, runs: number): Promise<void> {
+/**
+ * Checks `runs` random placements and batches on a backend; each loads the model anew beside its resident copy.
+ * @param createCpu makes what computes units on the CPU, by the same kernels; null: none are
+ */
+export async function checkInvariance(
+  backend: Backend,
+  opened: OpenedModel,
+  runs: number,
+  createCpu: (() => Backend) | null = null,
+): Promise<void> {
   const resident = await createForward(opened, backend, SIZES);
-  const property = fc.asyncProperty(choices(backend.device.hostIsDevice), batches, fc.boolean(), async (...drawn) => {
+  const plans = choices(backend.device.hostIsDevice, createCpu !== null);
+  const property = fc.asyncProperty(plans, batches, fc.boolean(), async (...drawn) => {
     const [choice, wanted, testReader] = drawn;
-    const plan = planOf(opened, choice);
+    const plan = planOf(opened, backend.registerHost ? choice : { ...choice, onCpu: [[true, true]] });
     const paths = opened.gguf.files.map(({ path }) => path);
     const reader = testReader && plan.staging.length > 0 ? new TestReader(paths) : undefined;
-    const loaded = await createForward(opened, backend, SIZES, { plan, reader });
+    const loaded = await createForward(opened, backend, SIZES, { plan, reader, createCpu: createCpu ?? undefined });
     try {
       expect(await runBatches(loaded, wanted)).toEqual(await runBatches(resident, wanted));
     } finally {

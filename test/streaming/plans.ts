@@ -6,8 +6,10 @@ import { pack } from '../../src/streaming/layout.js';
 import type { ExecutablePlan } from '../../src/streaming/recording.js';
 
 export interface PlanChoice {
-  /** Per unit, modulo their number: 0 device, 1 host-copy, 2 disk. */
+  /** Per unit, modulo their number: 0 device, 1 host-copy, 2 disk, 3 host-compute (host-copy for what is no feed-forward unit). */
   readonly tiers: readonly number[];
+  /** Per unit of host-compute, modulo their number: which schedules it is computed by the CPU in. Absent: all of them. */
+  readonly onCpu?: readonly (readonly [boolean, boolean])[];
   readonly slots: number;
   readonly staging: number;
   /** Which slot, and which staging buffer, a transfer takes: repeated, modulo their number. */
@@ -18,23 +20,27 @@ export interface PlanChoice {
   readonly inPlace: boolean;
 }
 
-const TIERS = ['device', 'host-copy', 'disk'] as const satisfies Tier[];
+const TIERS = ['device', 'host-copy', 'disk', 'host-compute'] as const satisfies Tier[];
 
 /** The choice as a plan of the model, with one schedule for passes of one row and another, in other slots, for more. */
 export function planOf({ model, gguf }: OpenedModel, choice: PlanChoice): ExecutablePlan {
   const fileBytes = gguf.files.map(({ bytes }) => bytes);
-  const tiers = model.units.map((_, i) => {
-    const tier = TIERS[choice.tiers[i % choice.tiers.length]];
+  const tiers = model.units.map(({ ops }, i) => {
+    const wanted = TIERS[choice.tiers[i % choice.tiers.length]];
+    const tier = wanted === 'host-compute' && ops[1].kind !== 'gated-matmul' ? 'host-copy' : wanted;
     return choice.inPlace && tier === 'host-copy' ? 'device' : tier;
   });
+  const isOnCpu = (unit: number, schedule: 0 | 1) =>
+    tiers[unit] === 'host-compute' &&
+    (choice.inPlace || (choice.onCpu?.[unit % choice.onCpu.length][schedule] ?? true));
   const unitBytes = Math.max(...model.units.map(({ tensors }) => pack(tensors).bytes));
   const reads = model.units.map(({ tensors }) => extentsOf(tensors, fileBytes, choice.alignment));
   const stagingBytes = Math.max(...reads.flat().map(({ at, bytes }) => at + bytes));
   const streams = tiers.some((tier) => tier !== 'device');
-  const schedule = (maxRows: number, shift: number) => {
+  const schedule = (maxRows: number, shift: 0 | 1) => {
     let count = 0;
     const transfers = tiers.flatMap((tier, unit): Transfer[] => {
-      if (tier === 'device') return [];
+      if (tier === 'device' || isOnCpu(unit, shift)) return [];
       const turn =
         choice.turns[(count + shift) % choice.turns.length] + Math.floor((count + shift) / choice.turns.length);
       count++;
@@ -42,7 +48,7 @@ export function planOf({ model, gguf }: OpenedModel, choice: PlanChoice): Execut
       const slot = choice.inPlace ? null : turn % choice.slots;
       return [{ unit, slot, staging: isRead ? turn % choice.staging : null, extents: isRead ? reads[unit] : [] }];
     });
-    return { maxRows, transfers, onCpu: [] };
+    return { maxRows, transfers, onCpu: tiers.flatMap((_, unit) => (isOnCpu(unit, shift) ? unit : [])) };
   };
   return {
     tiers,

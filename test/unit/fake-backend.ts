@@ -23,7 +23,7 @@ export class FakeBackend implements Pick<Backend, 'submit' | 'read' | 'wait'> {
     const passes: Passes = {
       run: async (step) => this.submit(list, step),
       ahead: () => {},
-      recordingFor: () => ({ list, transfers: [] }),
+      recordingFor: () => ({ list, segments: [null] }),
     };
     return new Forward(this as unknown as Backend, passes, range, sizes);
   }

@@ -7,11 +7,11 @@ import { profilePass } from '../../src/profile.js';
 const SIZES = { maxRows: 1, maxOutputs: 1, slots: 1, context: 8 };
 const list = { opCount: 1, dispose: () => {} };
 
-function forwardOf(profile: Backend['profile'], transfers: readonly unknown[] = []): Forward {
+function forwardOf(profile: Backend['profile'], segments: readonly unknown[] = [null]): Forward {
   const backend = { device: { backend: 'cpu' }, ...(profile && { profile }) } as unknown as Backend;
   return new Forward(
     backend,
-    { run: async () => ({ backend: 'cpu' }), ahead: () => {}, recordingFor: () => ({ list, transfers }) },
+    { run: async () => ({ backend: 'cpu' }), ahead: () => {}, recordingFor: () => ({ list, segments }) },
     { memory: { bytes: 0, label: '', free: () => {} }, offset: 0, bytes: 0 },
     SIZES,
   );
@@ -54,7 +54,7 @@ describe('profiles of a pass', () => {
   });
 
   test('are refused where weights are streamed', async () => {
-    const forward = forwardOf(async () => [], [{}]);
+    const forward = forwardOf(async () => [], [null, null]);
     await expect(profilePass(forward)).rejects.toMatchObject({
       code: 'unsupported',
       message: expect.stringContaining('streamed'),

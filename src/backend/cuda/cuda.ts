@@ -111,20 +111,24 @@ export class CudaBackend implements Backend {
     return this.#keep(new CudaHostMemory(this.#owner, bytes, label, true));
   }
 
-  /** Pins memory that exists already, until it is freed: pages that the CPU backend computes on as well, say. */
   registerHost(pages: Uint8Array, label: string): HostMemory {
     this.#requireUsable();
     return this.#keep(new CudaHostMemory(this.#owner, pages, label));
   }
 
-  record(ops: readonly Op[], bindings: Bindings, cuts: readonly number[] = []): CommandList {
+  record(
+    ops: readonly Op[],
+    bindings: Bindings,
+    cuts: readonly number[] = [],
+    breaks: readonly number[] = [],
+  ): CommandList {
     this.#requireUsable();
     const segments = segmentsOf(ops.length, cuts);
     for (const [name, range] of bindings.buffers) requireAligned(name, range);
     for (const [name, { range, table }] of bindings.weights) requireAligned(name, table ?? range);
     const { bytes, memories } = encodeOps(ops, bindings);
     const natives = memories.map((memory) => ownMemory(memory).native);
-    const fused = fusedOps(ops, bindings);
+    const fused = fusedOps(ops, bindings, breaks);
     const native = asNtx(
       'recording',
       () => new this.#owner.addon.OpList(this.#engine, bytes, natives, Uint32Array.from(fused), Uint32Array.from(cuts)),

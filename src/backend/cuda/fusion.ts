@@ -7,10 +7,11 @@ import type { GatedMatmulOp, MatmulOp, Op, RmsNormOp } from '../ops.js';
 /**
  * The indices of norms in front of products that round their input to 8 bits anyway, and norm it on the way; and of
  * rope-kv-writes in front of their attention, which does it as well where no two rows of a pass are of one sequence. Nothing
- * else reads the norm's output, or q.
+ * else reads the norm's output, or q. `breaks`: indices of ops that nothing in front of them is part of.
  */
-export function fusedOps(ops: readonly Op[], bindings: Bindings): number[] {
+export function fusedOps(ops: readonly Op[], bindings: Bindings, breaks: readonly number[] = []): number[] {
   return ops.flatMap((op, i) => {
+    if (breaks.includes(i + 1)) return [];
     const fused =
       (op.kind === 'rms-norm' && takesNorm(ops[i + 1], op, bindings) && isPrivate(op.out, ops, bindings)) ||
       (op.kind === 'rope-kv-write' && readsRotated(ops[i + 1], op) && isPrivate(op.q, ops, bindings));

@@ -2,21 +2,23 @@ import { NtxError } from '../../errors.js';
 import type { Bindings, DeviceMemory, DeviceRange, HostMemory } from '../backend.js';
 import type { Matrix } from './dequantize/dequantize.js';
 
-/** An ArrayBuffer, which lies outside of the JS heap. */
+/** An ArrayBuffer, which lies outside of the JS heap; or bytes that somebody else has as well. */
 export class ReferenceMemory implements HostMemory {
-  #buffer: ArrayBuffer | null;
+  readonly bytes: number;
+  #all: Uint8Array | null;
 
   constructor(
-    readonly bytes: number,
+    source: number | Uint8Array,
     readonly label: string,
     private readonly onFree: (memory: ReferenceMemory) => void,
   ) {
+    this.bytes = typeof source === 'number' ? source : source.byteLength;
     try {
-      this.#buffer = new ArrayBuffer(bytes);
+      this.#all = typeof source === 'number' ? new Uint8Array(source) : source;
     } catch (error) {
       throw new NtxError(
         'no-memory',
-        `${label}: expected ${bytes} bytes of memory, got none`,
+        `${label}: expected ${this.bytes} bytes of memory, got none`,
         'choose a smaller model or context, or close other programs',
         { cause: error },
       );
@@ -25,18 +27,18 @@ export class ReferenceMemory implements HostMemory {
 
   view(offset: number, bytes: number): Uint8Array {
     checkRange({ memory: this, offset, bytes });
-    return new Uint8Array(this.buffer, offset, bytes);
+    return this.all.subarray(offset, offset + bytes);
   }
 
   /** Throws NtxError('internal') once the memory has been freed. */
-  get buffer(): ArrayBuffer {
-    if (!this.#buffer) throw new NtxError('internal', `${this.label} is used after free()`, 'report this');
-    return this.#buffer;
+  get all(): Uint8Array {
+    if (!this.#all) throw new NtxError('internal', `${this.label} is used after free()`, 'report this');
+    return this.#all;
   }
 
   /** The collector returns the bytes when no view is left. */
   free(): void {
-    this.#buffer = null;
+    this.#all = null;
     this.onFree(this);
   }
 }
@@ -58,8 +60,8 @@ function ownMemory(memory: DeviceMemory): ReferenceMemory {
   throw new NtxError('internal', `${memory.label} is memory of another backend`, 'report this');
 }
 
-export function bytesOf(range: DeviceRange): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(ownMemory(range.memory).buffer, range.offset, range.bytes);
+export function bytesOf({ memory, offset, bytes }: DeviceRange): Uint8Array {
+  return ownMemory(memory).all.subarray(offset, offset + bytes);
 }
 
 /** What the names in ops stand for, as arrays over the bound memory. Ranges and shapes have been checked by record(). */
@@ -72,14 +74,14 @@ export class Views {
 
   /** An activation, a table or results: f32. */
   floats(name: string): Float32Array {
-    const { memory, offset, bytes } = this.bindings.buffers.get(name)!;
-    return new Float32Array(ownMemory(memory).buffer, offset, bytes >> 2);
+    const { buffer, byteOffset, byteLength } = bytesOf(this.bindings.buffers.get(name)!);
+    return new Float32Array(buffer, byteOffset, byteLength >> 2);
   }
 
   /** A KV cache: f16 codes. */
   halves(name: string): Uint16Array {
-    const { memory, offset, bytes } = this.bindings.buffers.get(name)!;
-    return new Uint16Array(ownMemory(memory).buffer, offset, bytes >> 1);
+    const { buffer, byteOffset, byteLength } = bytesOf(this.bindings.buffers.get(name)!);
+    return new Uint16Array(buffer, byteOffset, byteLength >> 1);
   }
 
   matrix(name: string): Matrix {
@@ -96,6 +98,7 @@ export class Views {
   /** A norm or a bias: f32. */
   vector(name: string): Float32Array {
     const { cols, range } = this.bindings.weights.get(name)!;
-    return new Float32Array(ownMemory(range.memory).buffer, range.offset, cols);
+    const { buffer, byteOffset } = bytesOf(range);
+    return new Float32Array(buffer, byteOffset, cols);
   }
 }

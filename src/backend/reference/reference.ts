@@ -78,6 +78,12 @@ class ReferenceBackend implements Backend {
     return memory;
   }
 
+  registerHost(pages: Uint8Array, label: string): ReferenceMemory {
+    const memory = new ReferenceMemory(pages, label, (freed) => this.#memories.delete(freed));
+    this.#memories.add(memory);
+    return memory;
+  }
+
   record(ops: readonly Op[], bindings: Bindings, cuts: readonly number[] = []): CommandList {
     checkOps(ops, bindings);
     return new ReferenceList([...ops], bindings, cuts);
@@ -106,7 +112,9 @@ class ReferenceBackend implements Backend {
   async read(range: DeviceRange): Promise<ArrayBuffer> {
     checkRange(range);
     await this.#queue;
-    return bytesOf(range).slice().buffer;
+    const copy = new Uint8Array(range.bytes);
+    copy.set(bytesOf(range));
+    return copy.buffer;
   }
 
   wait(fence: Fence): Promise<void> {

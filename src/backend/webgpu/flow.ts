@@ -28,8 +28,13 @@ export interface OpFlow {
   readonly done: 'always' | 'single' | null;
 }
 
-/** The flow of every op of a list. */
-export function flowOf(ops: readonly Op[], bindings: Bindings, facts: DeviceFacts): OpFlow[] {
+/** The flow of every op of a list. Nothing flows into an op of `breaks` from the one before it. */
+export function flowOf(
+  ops: readonly Op[],
+  bindings: Bindings,
+  facts: DeviceFacts,
+  breaks: readonly number[] = [],
+): OpFlow[] {
   const flows = ops.map((): { -readonly [K in keyof OpFlow]: OpFlow[K] } => ({
     input: null,
     output: null,
@@ -37,18 +42,19 @@ export function flowOf(ops: readonly Op[], bindings: Bindings, facts: DeviceFact
     done: null,
   }));
   ops.forEach((op, i) => {
-    const next = ops[i + 1];
+    const next = breaks.includes(i + 1) ? undefined : ops[i + 1];
+    const before = breaks.includes(i) ? undefined : ops[i - 1];
     if (op.kind === 'rope-kv-write' && readsRotated(next, op) && isPrivate(op.q, ops, bindings)) {
       if (canRotate(op, next, bindings, facts)) {
         flows[i].done = 'single';
         flows[i + 1].rotation = op;
       }
     }
-    if (!isCodable(op) || !leavesCodes(op, ops, i, bindings, facts)) return;
+    if (!isCodable(op) || !leavesCodes(op, next, ops, bindings, facts)) return;
     const out = bindings.buffers.get(op.out)!;
     const norm = op.kind === 'rms-norm' ? bindings.weights.get(op.weight)!.range : null;
     flows[i + 1].input = { eps: op.kind === 'rms-norm' ? op.eps : null };
-    if (op.kind === 'rms-norm' && takesNorm(ops[i - 1], op, bindings, facts)) {
+    if (op.kind === 'rms-norm' && takesNorm(before, op, bindings, facts)) {
       flows[i - 1].output = { out, norm };
       flows[i].done = 'always';
     } else {
@@ -68,9 +74,14 @@ function isCodable(op: Op): op is CodableOp {
   return op.kind === 'rms-norm' || op.kind === 'attention' || op.kind === 'gated-matmul';
 }
 
-/** Only the op behind reads what op `i` leaves, as codes, and it can leave them. */
-function leavesCodes(op: CodableOp, ops: readonly Op[], i: number, bindings: Bindings, facts: DeviceFacts): boolean {
-  const next = ops[i + 1];
+/** Only the op behind reads what an op leaves, as codes, and it can leave them. */
+function leavesCodes(
+  op: CodableOp,
+  next: Op | undefined,
+  ops: readonly Op[],
+  bindings: Bindings,
+  facts: DeviceFacts,
+): boolean {
   if (next?.kind !== 'matmul' && next?.kind !== 'gated-matmul') return false;
   if (next.input !== op.out || !isPrivate(op.out, ops, bindings)) return false;
   const overOutputs = op.kind === 'rms-norm' && op.selectOutputs;

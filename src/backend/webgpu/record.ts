@@ -59,10 +59,10 @@ export class Recorder {
   ) {}
 
   /** Throws NtxError('internal' or 'unsupported') naming the op. What the device finds wrong comes out of ready(). */
-  record(ops: readonly Op[], bindings: Bindings, cuts: readonly number[]): GpuList {
+  record(ops: readonly Op[], bindings: Bindings, cuts: readonly number[], breaks: readonly number[]): GpuList {
     checkOps(ops, bindings);
     const segments = segmentsOf(ops.length, cuts);
-    const flows = flowOf(ops, bindings, this.facts);
+    const flows = flowOf(ops, bindings, this.facts, breaks);
     const plans = ops.map((op, i) => this.#named(op, i, () => planOp(op, bindings, this.facts, flows[i])));
     const memories: GpuMemory[] = [];
     const allocate = (bytes: number, label: string, usage?: number) => {

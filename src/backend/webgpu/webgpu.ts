@@ -89,9 +89,14 @@ export class WebGpuBackend implements Backend {
     return this.#keep(new TableMemory(this.#owner, bytes, label));
   }
 
-  record(ops: readonly Op[], bindings: Bindings, cuts: readonly number[] = []): CommandList {
+  record(
+    ops: readonly Op[],
+    bindings: Bindings,
+    cuts: readonly number[] = [],
+    breaks: readonly number[] = [],
+  ): CommandList {
     this.#health.check();
-    return this.#recorder.record(ops, bindings, cuts);
+    return this.#recorder.record(ops, bindings, cuts, breaks);
   }
 
   copy(from: HostRange, to: DeviceRange): Fence {
