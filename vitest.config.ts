@@ -24,6 +24,7 @@ export default defineConfig({
       without(project('kernels', ['test/kernels/**/*.test.ts'], 120_000), GPU),
       project('native', ['test/native/**/*.test.ts'], 60_000),
       without(withSetup(project('model', ['test/model/**/*.test.ts'], 300_000), 'test/build-once.ts'), GPU),
+      withSetup(project('package', ['test/package/**/*.test.ts'], 300_000), 'test/build-once.ts'),
       inTurn(withSetup(project('nvme', ['test/nvme/**/*.test.ts'], 180_000), 'test/build-once.ts')),
       withSetup(project('cuda', CUDA, 120_000), 'test/build-once.ts'),
       withSetup(project('webgpu', WEBGPU, 300_000), 'test/build-once.ts', 'test/vulkan-once.ts'),

@@ -3,7 +3,7 @@
 // prebuilds/<platform>-<arch>. Run on every platform that is to be served, with the folders put together, before "npm pack".
 // Built on an old distribution they serve newer ones; the CUDA addon is part of it where nvcc is, for all architectures.
 //
-//   node scripts/prebuild.mjs [FOLDER]
+//   node scripts/prebuild.mjs [FOLDER [addon...]]
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -11,11 +11,12 @@ import { findNvcc } from './native/cuda.mjs';
 import { root } from './native/environment.mjs';
 import { copyPrebuilt } from './native/prebuilt.mjs';
 
-const folder = resolve(process.argv[2] ?? join(root, 'prebuilds'));
+const [to = join(root, 'prebuilds'), ...named] = process.argv.slice(2);
+const folder = resolve(to);
 const { addons } = JSON.parse(readFileSync(join(root, 'native/flags.json'), 'utf8'));
-const hasNvcc = (await findNvcc()) !== null;
 for (const [name, addon] of Object.entries(addons)) {
-  if (addon.platform !== process.platform || (addon.cuda && !hasNvcc)) {
+  if (named.length > 0 && !named.includes(name)) continue;
+  if (addon.platform !== process.platform || (addon.cuda && (await findNvcc()) === null)) {
     console.log(`ntx: ${name} is left out: ${addon.cuda ? 'nvcc was not found' : `it is for ${addon.platform}`}`);
     continue;
   }

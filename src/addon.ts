@@ -1,7 +1,7 @@
 // Where native addons lie: what was built on this machine, else what the package brought. Loaded by binding.ts files alone.
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Of native/flags.json. */
@@ -11,7 +11,7 @@ export type AddonName = 'ntx_host' | 'ntx_cuda' | 'ntx_vfio';
 export type LoadedAddon<Addon> = { readonly addon: Addon } | { readonly addon: null; readonly reason: string };
 
 /** The package's folder, of src/ and of dist/. */
-const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
+const PACKAGE = resolve(fileURLToPath(new URL('..', import.meta.url)));
 
 /** What builds the addons, for advice. */
 export const BUILD_ADDONS = `run "npm run build:native" in ${PACKAGE}`;

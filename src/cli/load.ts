@@ -22,10 +22,18 @@ export async function loadWithProgress(path: string | undefined, options: LoadMo
     progress.update(TIERS[tier], loadedBytes, totalBytes);
   const onKernels: LoadModelOptions['onKernels'] = (compiled, total) => progress.update(KERNELS, compiled, total);
   try {
-    return await loadModel(path, { ...options, onProgress, onKernels, onMeasure: showProbe });
+    const model = await loadModel(path, { ...options, onProgress, onKernels, onMeasure: showProbe });
+    noteSlowBackend(model, options);
+    return model;
   } finally {
     progress.end();
   }
+}
+
+/** Nobody chose it, and a real model would take minutes a token. */
+function noteSlowBackend({ device }: LanguageModel, { backend = 'auto' }: LoadModelOptions): void {
+  if (device.backend !== 'reference' || backend !== 'auto') return;
+  note('ntx: the slow reference backend computes: there is no other here (`ntx doctor` says what is missing)');
 }
 
 /** Text gets worse beyond what a model was trained for, and nothing else would tell why. */
