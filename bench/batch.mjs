@@ -1,11 +1,15 @@
 // How fast do several sequences decode together, one row of each in a pass?
 //
-//   node bench/batch.mjs MODEL.gguf [backend] [1,2,4,8,16]
+//   node bench/batch.mjs MODEL.gguf [backend] [1,2,4,8,16] [--save]
+import { basename } from 'node:path';
 import { createBackend } from '../dist/backend/index.js';
+import { describeMachine } from '../dist/cli/machine.js';
 import { createForward } from '../dist/load-forward.js';
 import { openModel } from '../dist/open-model.js';
+import { saveResult } from './save.mjs';
 
-const [path, backendName = 'cuda', list = '1,2,4,8,16'] = process.argv.slice(2);
+const isFlag = (word) => word === '--save';
+const [path, backendName = 'cuda', list = '1,2,4,8,16'] = process.argv.slice(2).filter((word) => !isFlag(word));
 const counts = list.split(',').map(Number);
 const most = Math.max(...counts);
 const PASSES = 64;
@@ -27,6 +31,7 @@ async function pass(count, position) {
 }
 
 let single = 0;
+const results = [];
 for (const count of counts) {
   for (let position = 0; position < 8; position++) await pass(count, position);
   let best = Number.POSITIVE_INFINITY;
@@ -37,9 +42,15 @@ for (const count of counts) {
   }
   const rate = (1000 * count) / best;
   if (single === 0) single = rate / count;
+  results.push({ sequences: count, tokensPerSecond: rate, timesOne: rate / single, passSeconds: best / 1000 });
   console.log(
     `${backend.device.name}: ${count} sequences ${rate.toFixed(0)} tok/s, ${(rate / single).toFixed(2)} times one; ` +
       `${best.toFixed(3)} ms a pass`,
   );
+}
+if (process.argv.some(isFlag)) {
+  const model = basename(path);
+  const result = { machine: describeMachine(), device: backend.device, model, results };
+  saveResult(`batch-${basename(path, '.gguf')}-${backendName}`, result);
 }
 await backend.dispose();

@@ -3,16 +3,17 @@
 // the other, so that a drive that others use as well is unfair to none; a file that is larger than what a virtual drive's host
 // caches is fair to the drive. Drops the file from the page cache. Needs dist/ (npm run build).
 //
-//   node bench/disk.mjs FILE [--depths 1,4,16,32] [--blocks 256K,512K,1M,4M] [--bytes 128M] [--rounds 3] [--threads 1,4,16] [--json]
+//   node bench/disk.mjs FILE [--depths 1,4,16,32] [--blocks 256K,512K,1M,4M] [--bytes 128M] [--rounds 3] [--threads 1,4,16] [--save]
 
 import { spawnSync } from 'node:child_process';
 import { closeSync, constants, openSync, readSync, statSync } from 'node:fs';
-import os from 'node:os';
 import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { loadHostAddon } from '../dist/backend/cpu/binding.js';
+import { describeMachine } from '../dist/cli/machine.js';
 import { checksum } from '../dist/streaming/checksum.js';
 import { openReader } from '../dist/streaming/open-reader.js';
+import { saveResult } from './save.mjs';
 
 const { addon, reason } = loadHostAddon();
 if (addon === null) throw new Error(`the host addon is not there: ${reason}`);
@@ -108,7 +109,7 @@ async function main() {
       threads: { type: 'string', default: '1,4,16' },
       bytes: { type: 'string', default: '128M' },
       rounds: { type: 'string', default: '3' },
-      json: { type: 'boolean', default: false },
+      save: { type: 'boolean', default: false },
     },
     allowPositionals: true,
   });
@@ -154,20 +155,17 @@ async function main() {
   const rows = ways.map(({ kind, name }, i) => ({ kind, name, best: Math.max(...rates[i]), median: median(rates[i]) }));
   const best = (kind) => Math.max(...rows.filter((row) => row.kind === kind).map((row) => row.best));
   const report = {
-    machine: { cpu: os.cpus()[0].model, cores: os.cpus().length, kernel: os.release() },
+    machine: describeMachine(),
     file: { bytes: fileBytes, bytesARound: bytes },
     peak: { plain: best('plain'), reader: best('reader'), share: best('reader') / best('plain') },
     checksum: await checksumRate(),
     rows,
   };
-  print(report, values.json);
+  print(report);
+  if (values.save) saveResult('disk', report);
 }
 
-function print(report, json) {
-  if (json) {
-    console.log(JSON.stringify(report, null, 1));
-    return;
-  }
+function print(report) {
   const mb = (rate) => `${(rate / 1e6).toFixed(0)} MB/s`.padStart(11);
   for (const { name, best, median } of report.rows)
     console.log(`${name.padEnd(52)}${mb(best)} best ${mb(median)} median`);

@@ -5,7 +5,6 @@
 //
 //   node bench/host-compute.mjs MODEL [--backend cuda] [--adapter NAME] [--vram GIB] [--shares 0,0.5,0.6,0.7,0.8,1]
 //                               [--sequences 1,8] [--tokens 16] [--slots 3] [--threads N] [--context 256] [--planned] [--save]
-import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -17,6 +16,7 @@ import { createForward } from '../dist/load-forward.js';
 import { openModel } from '../dist/open-model.js';
 import { bufferBytes } from '../dist/streaming/buffers.js';
 import { StreamRecorder } from '../dist/streaming/stream-recorder.js';
+import { saveResult } from './save.mjs';
 import { linkPeak } from './stream/link.mjs';
 import { placement, schedule } from './stream/shares.mjs';
 
@@ -92,8 +92,7 @@ const result = {
 };
 console.log(JSON.stringify(result));
 if (values.save) {
-  const name = `${result.date.slice(0, 10)}-host-compute-${basename(path, '.gguf')}-${values.backend}${values.planned ? '-planned' : ''}.json`;
-  writeFileSync(new URL(`results/${name}`, import.meta.url), `${JSON.stringify(result, null, 1)}\n`);
+  saveResult(`host-compute-${basename(path, '.gguf')}-${values.backend}${values.planned ? '-planned' : ''}`, result);
 }
 await backend.dispose();
 

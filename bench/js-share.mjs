@@ -1,10 +1,13 @@
 // How much of a decoded token is JavaScript's own time, and does anything grow over many tokens?
 //
-//   node bench/js-share.mjs MODEL.gguf [backend] [tokens]
+//   node bench/js-share.mjs MODEL.gguf [backend] [tokens] [--save]
+import { basename } from 'node:path';
 import { performance } from 'node:perf_hooks';
+import { describeMachine } from '../dist/cli/machine.js';
 import { loadModel } from '../dist/index.js';
+import { saveResult } from './save.mjs';
 
-const [path, backend = 'cuda', tokens = '256'] = process.argv.slice(2);
+const [path, backend = 'cuda', tokens = '256'] = process.argv.slice(2).filter((word) => word !== '--save');
 const count = Number(tokens);
 const CONTEXT = 1024;
 const model = await loadModel(path, { backend, context: CONTEXT });
@@ -69,4 +72,13 @@ console.log(
     `passes without waiting ${device.toFixed(3)} ms; ` +
     `resident memory grew by ${grown.toFixed(1)} MiB over ${count} tokens`,
 );
+if (process.argv.includes('--save')) {
+  const perToken = (milliseconds) => milliseconds / 1000 / count;
+  saveResult(`js-share-${basename(path, '.gguf')}-${backend}`, {
+    ...{ machine: describeMachine(), device: model.device, model: basename(path), tokens: count },
+    ...{ tokenSeconds: seconds / count, ownSeconds: perToken(active), awakeSeconds: perToken(waited) },
+    calls: Object.fromEntries(clocks.map(([name, clock]) => [name, perToken(clock.milliseconds)])),
+    ...{ passSeconds: device / 1000, grownBytes: grown * 2 ** 20 },
+  });
+}
 await model.dispose();

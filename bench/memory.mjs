@@ -2,12 +2,15 @@
 // process holds after the first thousand, when every pool has found its size, with what it holds after the last. Exits with 1
 // where it has grown by more than 32 MiB. Needs dist/ (npm run build:ts).
 //
-//   node bench/memory.mjs [MODEL] [--backend NAME] [--adapter NAME] [--tokens 10000] [--context 512] [--json]
+//   node bench/memory.mjs [MODEL] [--backend NAME] [--adapter NAME] [--tokens 10000] [--context 512] [--save]
 
+import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { describeMachine } from '../dist/cli/machine.js';
 import { loadModel } from '../dist/index.js';
+import { saveResult } from './save.mjs';
 
 const { values, positionals } = parseArgs({
   options: {
@@ -15,7 +18,7 @@ const { values, positionals } = parseArgs({
     adapter: { type: 'string' },
     tokens: { type: 'string', default: '10000' },
     context: { type: 'string', default: '512' },
-    json: { type: 'boolean', default: false },
+    save: { type: 'boolean', default: false },
   },
   allowPositionals: true,
 });
@@ -50,14 +53,16 @@ const seconds = (performance.now() - started) / 1000;
 await model.dispose();
 
 const growth = last.rss - settled.rss;
-if (values.json) console.log(JSON.stringify({ device, tokens: total, seconds, settled, last, growth }, null, 1));
-else {
-  const mebibytes = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-  const line = ({ rss, heapUsed, external }) =>
-    `${mebibytes(rss)} resident, ${mebibytes(heapUsed)} of JavaScript, ${mebibytes(external)} outside of it`;
-  console.log(`${config.name} on ${device.name}, ${total} tokens in ${seconds.toFixed(1)} s`);
-  console.log(`after ${SETTLED} tokens: ${line(settled)}`);
-  console.log(`after ${total} tokens: ${line(last)}`);
-  console.log(`grown by ${mebibytes(growth)}`);
+const mebibytes = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+const line = ({ rss, heapUsed, external }) =>
+  `${mebibytes(rss)} resident, ${mebibytes(heapUsed)} of JavaScript, ${mebibytes(external)} outside of it`;
+console.log(`${config.name} on ${device.name}, ${total} tokens in ${seconds.toFixed(1)} s`);
+console.log(`after ${SETTLED} tokens: ${line(settled)}`);
+console.log(`after ${total} tokens: ${line(last)}`);
+console.log(`grown by ${mebibytes(growth)}`);
+if (values.save) {
+  const name = positionals[0] === undefined ? 'embedded' : basename(positionals[0], '.gguf');
+  const facts = { machine: describeMachine(), device, model: name, tokens: total, seconds, settled, last, growth };
+  saveResult(`memory-${name}-${device.backend}`, facts);
 }
 if (growth > MOST_GROWTH) process.exitCode = 1;

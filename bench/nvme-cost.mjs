@@ -2,7 +2,7 @@
 // emulated machine. Seconds are the guest's, whose every instruction is emulated: they compare ways of reading with each other,
 // and say nothing of a real drive. Needs dist/ and the addons (npm run build), and Debian's packages (scripts/guest/parts.mjs).
 //
-//   node bench/nvme-cost.mjs [--bytes 1073741824] [--rounds 3] [--json]
+//   node bench/nvme-cost.mjs [--bytes 1073741824] [--rounds 3] [--save]
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,7 @@ import { describeMachine } from '../dist/cli/machine.js';
 import { buildInitramfs, buildPayload, makeExt4 } from '../scripts/guest/images.mjs';
 import { Machine } from '../scripts/guest/machine.mjs';
 import { guestParts } from '../scripts/guest/parts.mjs';
+import { saveResult } from './save.mjs';
 
 const MODEL = fileURLToPath(new URL('../models/fable-29m-q4_k_m.gguf', import.meta.url));
 const DRIVE = '0000:00:05.0';
@@ -19,7 +20,7 @@ const { values } = parseArgs({
   options: {
     bytes: { type: 'string', default: String(2 ** 30) },
     rounds: { type: 'string', default: '3' },
-    json: { type: 'boolean' },
+    save: { type: 'boolean' },
   },
 });
 
@@ -62,21 +63,20 @@ try {
   rmSync(folder, { recursive: true });
 }
 
-if (values.json) {
+for (const {
+  way,
+  gigabytesPerSecond,
+  userSecondsPerGigabyte,
+  systemSecondsPerGigabyte,
+  machineSecondsPerGigabyte,
+} of results) {
+  const text = (value) => value.toFixed(2).padStart(6);
+  console.log(
+    `${way.padEnd(42)} ${text(gigabytesPerSecond)} GB/s; CPU seconds a GB: ${text(userSecondsPerGigabyte)} user, ` +
+      `${text(systemSecondsPerGigabyte)} system, ${text(machineSecondsPerGigabyte)} of the whole machine`,
+  );
+}
+if (values.save) {
   const guest = 'QEMU (TCG, 2 processors), Linux 6.12, emulated NVMe behind VT-d';
-  console.log(JSON.stringify({ date: new Date().toISOString(), machine: describeMachine(), guest, results }, null, 1));
-} else {
-  for (const {
-    way,
-    gigabytesPerSecond,
-    userSecondsPerGigabyte,
-    systemSecondsPerGigabyte,
-    machineSecondsPerGigabyte,
-  } of results) {
-    const text = (value) => value.toFixed(2).padStart(6);
-    console.log(
-      `${way.padEnd(42)} ${text(gigabytesPerSecond)} GB/s; CPU seconds a GB: ${text(userSecondsPerGigabyte)} user, ` +
-        `${text(systemSecondsPerGigabyte)} system, ${text(machineSecondsPerGigabyte)} of the whole machine`,
-    );
-  }
+  saveResult('nvme-cost-emulated', { machine: describeMachine(), guest, results });
 }

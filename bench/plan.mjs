@@ -1,14 +1,15 @@
 // How long does planning take, how far from optimal can its placements be, and how far is the simulated pass from the steady
 // state that they are chosen by? Plans shapes of models for the described machines over a grid of budgets. Needs dist/.
 //
-//   node bench/plan.mjs [--json]
+//   node bench/plan.mjs [--save]
 import { readFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { describeMachine } from '../dist/cli/machine.js';
 import { parseBudget } from '../dist/placement/budget.js';
 import { readMachine } from '../dist/placement/machine-json.js';
 import { memoriesOf, planFor } from '../dist/placement/plan-for.js';
 import { decodeAnswer, encodeRequest } from '../dist/placement/wire.js';
 import { shapeModel } from '../dist/synth/shape-model.js';
+import { saveResult } from './save.mjs';
 
 const MACHINES = ['h100-80gb', 'rtx3090-pcie3x8-48gb', 'rtx5060ti-pcie5-32gb'];
 const MODELS = [
@@ -86,15 +87,12 @@ for (const name of MACHINES) {
 
 const worst = (key) => results.reduce((most, result) => (result[key] > most[key] ? result : most));
 const mean = (key) => results.reduce((sum, result) => sum + result[key], 0) / results.length;
-if (process.argv.includes('--json')) {
-  console.log(JSON.stringify({ processor: cpus()[0].model, node: process.version, results }, null, 1));
-} else {
-  console.log(`${results.length} plans on ${cpus()[0].model}`);
-  const lines = { milliseconds: 'milliseconds a plan', gap: 'above the bound', simulated: 'simulated / steady state' };
-  for (const [key, label] of Object.entries(lines)) {
-    const most = worst(key);
-    console.log(
-      `${label}: mean ${mean(key).toFixed(3)}, most ${most[key].toFixed(3)} (${most.case}, ${most.units} units)`,
-    );
-  }
+console.log(`${results.length} plans on ${describeMachine().cpu}`);
+const lines = { milliseconds: 'milliseconds a plan', gap: 'above the bound', simulated: 'simulated / steady state' };
+for (const [key, label] of Object.entries(lines)) {
+  const most = worst(key);
+  console.log(
+    `${label}: mean ${mean(key).toFixed(3)}, most ${most[key].toFixed(3)} (${most.case}, ${most.units} units)`,
+  );
 }
+if (process.argv.includes('--save')) saveResult('plan', { machine: describeMachine(), results });

@@ -2,10 +2,11 @@
 // machines/, without a file or a GPU, and prints a table beside what was published (ntransformer, the engine that ntx succeeds:
 // its layers are resident from the first one on, the others are streamed).
 //
-//   node bench/published.mjs
+//   node bench/published.mjs [--save]
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { saveResult } from './save.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const CASES = [
@@ -17,9 +18,7 @@ const CASES = [
   { machine: 'h100-80gb', shape: 'llama-70b', type: 'Q4_K', vram: '15.5GiB', published: '2.49 (llama.cpp)' },
 ];
 
-const digits = (rate) => (rate === null ? 'does not fit' : Number(rate.toPrecision(3)).toString());
-
-const rows = CASES.map(({ machine, shape, type, vram, published }) => {
+const results = CASES.map(({ machine, shape, type, vram, published }) => {
   const more = vram === undefined ? [] : ['--vram', vram];
   const args = ['plan', shape, '--type', type, '--machine', machine, '--json', ...more];
   const { status, stdout } = spawnSync(process.execPath, [join(root, 'dist/main.js'), ...args], {
@@ -30,27 +29,19 @@ const rows = CASES.map(({ machine, shape, type, vram, published }) => {
   if (status !== 0) process.exit(status ?? 1);
   const plan = JSON.parse(stdout);
   const { tokensPerSecond, bound } = plan.classes[plan.wanted];
-  const refused = (kind) => plan.refused.find((each) => each.kind === kind)?.tokensPerSecond ?? null;
-  const streamed = plan.fits ? '' : digits(refused('stream-all'));
-  const first = plan.fits ? '' : digits(refused('first-layers-resident'));
-  const units = plan.tiers.filter((tier) => tier.units > 0).map((tier) => `${tier.units} ${tier.tier}`);
-  return [
-    `${machine}${vram === undefined ? '' : `, ${vram}`}`,
-    `${shape} ${type}`,
-    published,
-    first,
-    streamed,
-    `**${digits(tokensPerSecond)}** (${bound})`,
-    units.join(', '),
-  ];
+  const refused = (kind) =>
+    plan.fits ? null : (plan.refused.find((each) => each.kind === kind)?.tokensPerSecond ?? null);
+  return {
+    ...{ machine, vram: vram ?? null, model: `${shape} ${type}`, published, fits: plan.fits },
+    ...{ firstLayersResident: refused('first-layers-resident'), streamAll: refused('stream-all') },
+    ...{ tokensPerSecond, bound },
+    units: plan.tiers.filter(({ units }) => units > 0).map(({ tier, units }) => ({ tier, units })),
+  };
 });
-const heads = [
-  'machine',
-  'model',
-  'published tok/s',
-  'first layers resident',
-  'strided, streamed',
-  'the plan (bound)',
-  'units',
-];
-for (const row of [heads, heads.map(() => '---'), ...rows]) console.log(`| ${row.join(' | ')} |`);
+for (const { machine, vram, model, published, tokensPerSecond, bound } of results) {
+  const where = vram === null ? machine : `${machine}, ${vram}`;
+  console.log(
+    `${where}: ${model} published ${published}, predicted ${tokensPerSecond.toPrecision(3)} tok/s (${bound})`,
+  );
+}
+if (process.argv.includes('--save')) saveResult('published', { results });

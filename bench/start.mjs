@@ -1,11 +1,13 @@
 // How long from the command to the first token of the embedded model? The whole process is timed, as a user sees it.
 //
-//   node bench/start.mjs [runs]
+//   node bench/start.mjs [runs] [--save]
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { describeMachine } from '../dist/cli/machine.js';
+import { saveResult } from './save.mjs';
 
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
-const runs = Number(process.argv[2] ?? 10);
+const runs = Number(process.argv.slice(2).find((word) => word !== '--save') ?? 10);
 
 /** Seconds until the first byte on stdout, and until the end. */
 function once(args) {
@@ -26,13 +28,19 @@ function once(args) {
 
 function spread(times) {
   const sorted = times.toSorted((a, b) => a - b);
-  const [best, median, worst] = [0, Math.floor(sorted.length / 2), sorted.length - 1].map((i) => sorted[i].toFixed(3));
-  return `best ${best} s, median ${median} s, worst ${worst} s`;
+  return { best: sorted[0], median: sorted[sorted.length >> 1], worst: sorted.at(-1) };
 }
 
+const text = (seconds) => Object.entries(seconds).map(([name, value]) => `${name} ${value.toFixed(3)} s`);
+
+const results = [];
 for (const args of [['--version'], ['run', '-n', '1']]) {
   const times = [];
   for (let i = 0; i < runs; i++) times.push(await once(args));
-  console.log(`ntx ${args.join(' ')}: first output ${spread(times.map(({ first }) => first))}`);
-  console.log(`${' '.repeat(`ntx ${args.join(' ')}`.length)}  end          ${spread(times.map(({ end }) => end))}`);
+  const [first, end] = ['first', 'end'].map((key) => spread(times.map((each) => each[key])));
+  const command = `ntx ${args.join(' ')}`;
+  results.push({ command, first, end });
+  console.log(`${command}: first output ${text(first).join(', ')}`);
+  console.log(`${' '.repeat(command.length)}  end          ${text(end).join(', ')}`);
 }
+if (process.argv.includes('--save')) saveResult('start', { machine: describeMachine(), runs, results });

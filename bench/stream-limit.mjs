@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'n
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { saveResult } from './save.mjs';
 
 const { values, positionals } = parseArgs({
   options: {
@@ -69,10 +70,7 @@ try {
     ...{ bytesPerPass: bytes.disk, diskAlone: peaks.disk, bound, shareOfBound: 1 / seconds / bound },
   };
   console.log(JSON.stringify(result, null, 1));
-  if (values.save) {
-    const name = `${date.slice(0, 10)}-stream-limit-${basename(model, '.gguf')}.json`;
-    writeFileSync(new URL(`results/${name}`, import.meta.url), `${JSON.stringify(result, null, 1)}\n`);
-  }
+  if (values.save) saveResult(`stream-limit-${basename(model, '.gguf')}`, result);
 } finally {
   if (group !== null) rmdirSync(group.folder);
 }

@@ -5,7 +5,6 @@
 //
 //   node bench/stream.mjs MODEL [--backend cuda] [--adapter NAME] [--vram GIB] [--slots 3] [--staging 2] [--disk N] [--tokens 32]
 //                         [--prompts 10] [--rows 512] [--context 1024] [--save]
-import { writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createBackend } from '../dist/backend/index.js';
@@ -15,6 +14,7 @@ import { openModel } from '../dist/open-model.js';
 import { Sequence } from '../dist/sequence.js';
 import { bufferBytes } from '../dist/streaming/buffers.js';
 import { StreamRecorder } from '../dist/streaming/stream-recorder.js';
+import { saveResult } from './save.mjs';
 import { DiskPeak } from './stream/disk.mjs';
 import { linkPeak } from './stream/link.mjs';
 import { stridedPlan } from './stream/plan.mjs';
@@ -163,8 +163,8 @@ console.log(
 );
 console.log(JSON.stringify(result));
 if (values.save) {
-  const name = `${result.date.slice(0, 10)}-stream-${basename(path, '.gguf')}-${values.backend}${number('disk') > 0 ? `-disk${values.disk}` : ''}.json`;
-  writeFileSync(new URL(`results/${name}`, import.meta.url), `${JSON.stringify(result, null, 1)}\n`);
+  const disk = number('disk') > 0 ? `-disk${values.disk}` : '';
+  saveResult(`stream-${basename(path, '.gguf')}-${values.backend}${disk}`, result);
 }
 await backend.dispose();
 

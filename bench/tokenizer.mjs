@@ -1,5 +1,5 @@
 // How fast is the tokenizer, and what does it cost to make one?
-//   node bench/tokenizer.mjs [text file] [model.gguf ...]
+//   node bench/tokenizer.mjs [text file] [model.gguf ...] [--save]
 // Without arguments: this repository's sources and the vocabularies of the unit tests, and one as large as Llama 3's.
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,8 +8,10 @@ import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { brotliDecompressSync } from 'node:zlib';
+import { describeMachine } from '../dist/cli/machine.js';
 import { openGguf } from '../dist/gguf/open.js';
 import { createTokenizer } from '../dist/tokenizer/index.js';
+import { saveResult } from './save.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const VECTORS = join(ROOT, 'test/unit/vectors/tokenizer');
@@ -32,6 +34,8 @@ function seconds(run) {
   return (performance.now() - start) / 1000;
 }
 
+const results = [];
+
 function measure(name, model, text) {
   const before = heldBytes();
   let tokenizer;
@@ -44,6 +48,13 @@ function measure(name, model, text) {
   const encode = Array.from({ length: RUNS }, () => seconds(() => (ids = tokenizer.encode(text))));
   const decode = Math.min(...Array.from({ length: RUNS }, () => seconds(() => tokenizer.decode(ids))));
   const run = seconds(() => tokenizer.encode('a'.repeat(1e6)));
+  results.push({
+    ...{ vocabulary: name, tokens: tokenizer.size, constructSeconds: construct, heldBytes: held },
+    ...{
+      encodeBytesPerSecond: (megabytes * 1e6) / Math.min(...encode),
+      decodeBytesPerSecond: (megabytes * 1e6) / decode,
+    },
+  });
   console.log(
     [
       name.padEnd(18),
@@ -91,7 +102,7 @@ function sources() {
   return paths.map((path) => readFileSync(join(ROOT, path), 'utf8')).join('\n');
 }
 
-const [textFile, ...files] = process.argv.slice(2);
+const [textFile, ...files] = process.argv.slice(2).filter((word) => word !== '--save');
 const text = textFile ? readFileSync(textFile, 'utf8') : sources();
 console.log(`${(Buffer.byteLength(text) / 1e6).toFixed(2)} MB of text, Node ${process.version}`);
 if (files.length > 0) {
@@ -111,3 +122,4 @@ if (files.length > 0) {
   const { model, merges } = largeVocabulary(byteLevel, 128_256, 280_147);
   measure(`${(merges / 1000).toFixed(0)}k merges`, model, text);
 }
+if (process.argv.includes('--save')) saveResult('tokenizer', { machine: describeMachine(), results });

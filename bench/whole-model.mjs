@@ -3,11 +3,12 @@
 //
 //   node bench/whole-model.mjs [--shape llama-1b] [--types Q8_0,Q4_K,Q6_K] [--folder FOLDER] [--save] [-- bench options]
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { saveResult } from './save.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { values, positionals } = parseArgs({
@@ -49,12 +50,5 @@ for (const type of values.types.split(',')) {
   );
 }
 if (values.save) {
-  const file = join(
-    root,
-    'bench/results',
-    `${new Date().toISOString().slice(0, 10)}-${values.shape}-${[results[0].device.backend, process.env.NTX_CPU].filter(Boolean).join('-')}.json`,
-  );
-  mkdirSync(join(root, 'bench/results'), { recursive: true });
-  writeFileSync(file, `${JSON.stringify(results, null, 1)}\n`);
-  console.log(file);
+  saveResult([values.shape, results[0].device.backend, process.env.NTX_CPU].filter(Boolean).join('-'), results);
 }

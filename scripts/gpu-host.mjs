@@ -107,10 +107,7 @@ for (const name of [
   'kernels',
   'machines',
   'dist/planner.wasm',
-  'bench/memory.mjs',
-  'bench/golden.mjs',
-  'bench/js-share.mjs',
-  'bench/batch.mjs',
+  'bench',
   'test/model/vectors',
   'test/gpu-host/suites.mjs',
 ]) {
