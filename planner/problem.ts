@@ -3,7 +3,7 @@
 // held to its widest: slots x the largest streamed unit, staging x the largest unit from disk.
 import { Costs, DISK, HOST, LINKED, modeOf, ON_CPU, RESIDENT } from './cost';
 import { Groups } from './groups';
-import { COMPUTE_ALL, CPU_ONLY, FIRST_LAYERS, STREAM_ALL } from './request';
+import { COMPUTE_ALL, FIRST_LAYERS, STREAM_ALL } from './request';
 
 export const DEVICE_BYTES: i32 = 0;
 export const HOST_BYTES: i32 = 1;
@@ -43,6 +43,8 @@ export class Problem {
   /** How many codes there are. */
   readonly kinds: i32;
   readonly weight: StaticArray<f64>;
+  /** The class of most weight. */
+  private wanted: i32 = 0;
   /** Sums before any unit. */
   base: StaticArray<f64> = [];
   private codeLists: StaticArray<StaticArray<i32>> = [];
@@ -62,6 +64,7 @@ export class Problem {
     this.kinds = HOST + this.every + 1;
     this.base = new StaticArray<f64>(this.width);
     for (let class_ = 0; class_ < this.classes; class_++) {
+      if (this.weight[class_] > this.weight[this.wanted]) this.wanted = class_;
       this.base[this.row(class_)] = costs.request.overhead[class_];
     }
     this.codeLists = new StaticArray<StaticArray<i32>>(groups.count);
@@ -86,22 +89,18 @@ export class Problem {
     return FIRST_ROW + class_ * this.rows;
   }
 
-  canReside(): bool {
-    return this.costs.request.kind !== CPU_ONLY;
-  }
-
   canRead(unit: i32): bool {
     const costs = this.costs;
-    if (costs.request.kind === CPU_ONLY || costs.quiet !== 0 || this.budgets.staging === 0) return false;
+    if (costs.quiet !== 0 || this.budgets.staging === 0) return false;
     if (costs.staging[unit] > this.widths.stageMost) return false;
     return !costs.hasDevice || (this.budgets.slots > 0 && costs.bytes[unit] <= this.widths.slotMost);
   }
 
   canLink(unit: i32, class_: i32): bool {
-    const kind = this.costs.request.kind;
-    if (!this.costs.hasDevice || this.budgets.slots === 0 || kind === CPU_ONLY) return false;
-    if (((this.costs.quiet >> class_) & 1) !== 0 || (kind === COMPUTE_ALL && class_ === 0)) return false;
-    return this.costs.bytes[unit] <= this.widths.slotMost;
+    const costs = this.costs;
+    if (!costs.hasDevice || this.budgets.slots === 0 || ((costs.quiet >> class_) & 1) !== 0) return false;
+    if (costs.request.kind === COMPUTE_ALL && class_ === this.wanted && costs.canCompute(unit, class_)) return false;
+    return costs.bytes[unit] <= this.widths.slotMost;
   }
 
   canCompute(unit: i32, class_: i32): bool {
@@ -110,8 +109,9 @@ export class Problem {
   }
 
   allows(unit: i32, code: i32): bool {
-    if (code === RESIDENT) return this.canReside();
+    if (code === RESIDENT) return true;
     if (code === DISK) return this.canRead(unit);
+    if (code !== HOST && code !== HOST + this.every && !this.costs.request.sharesPages) return false;
     for (let class_ = 0; class_ < this.classes; class_++) {
       const mode = modeOf(code, class_);
       if (mode === ON_CPU && !this.canCompute(unit, class_)) return false;

@@ -24,6 +24,7 @@ export class Relaxation {
   private readonly codes: StaticArray<i32>;
 
   private cheapest: f64 = 0;
+  private masked: f64 = 0;
   private readonly violation: StaticArray<f64>;
   /** Codes of each group in each placement of the mixture, and each placement's column in the program. */
   private readonly mixed: StaticArray<i32>[] = [];
@@ -73,16 +74,35 @@ export class Relaxation {
     return total;
   }
 
+  /** In which classes the CPU computes a unit in RAM, at the least price, which `masked` is then. */
+  private cheapestMask(unit: i32): i32 {
+    const problem = this.problem;
+    let mask = 0;
+    let mixed: f64 = 0;
+    let computed: f64 = 0;
+    let copied: f64 = 0;
+    for (let class_ = 0; class_ < problem.classes; class_++) {
+      const cpu = problem.canCompute(unit, class_) ? this.modePrice(unit, class_, ON_CPU) : NEVER;
+      const link = problem.canLink(unit, class_) ? this.modePrice(unit, class_, LINKED) : NEVER;
+      if (cpu <= link) mask |= 1 << class_;
+      mixed += Math.min(cpu, link);
+      computed += cpu;
+      copied += link;
+    }
+    if (problem.costs.request.sharesPages) {
+      this.masked = mixed;
+      return mask;
+    }
+    this.masked = Math.min(computed, copied);
+    return computed <= copied ? problem.every : 0;
+  }
+
   /** The cheapest code of a group at the current prices; `cheapest` is its price. */
   private cheapestCode(group: i32): i32 {
     const problem = this.problem;
     const unit = problem.groups.unit(group);
-    let code = -1;
-    let least: f64 = NEVER;
-    if (problem.canReside()) {
-      code = RESIDENT;
-      least = this.codePrice(unit, RESIDENT);
-    }
+    let code = RESIDENT;
+    let least = this.codePrice(unit, RESIDENT);
     if (problem.canRead(unit)) {
       const disk = this.codePrice(unit, DISK);
       if (disk < least) {
@@ -90,17 +110,13 @@ export class Relaxation {
         least = disk;
       }
     }
-    let mask = 0;
-    let host = problem.costs.hasDevice ? problem.costs.bytes[unit] * this.price[HOST_BYTES] : NEVER;
-    for (let class_ = 0; class_ < problem.classes && host < least; class_++) {
-      const cpu = problem.canCompute(unit, class_) ? this.modePrice(unit, class_, ON_CPU) : NEVER;
-      const link = problem.canLink(unit, class_) ? this.modePrice(unit, class_, LINKED) : NEVER;
-      host += Math.min(cpu, link);
-      if (cpu <= link) mask |= 1 << class_;
-    }
-    if (host < least) {
-      code = HOST + mask;
-      least = host;
+    if (problem.costs.hasDevice) {
+      const mask = this.cheapestMask(unit);
+      const host = problem.costs.bytes[unit] * this.price[HOST_BYTES] + this.masked;
+      if (host < least) {
+        code = HOST + mask;
+        least = host;
+      }
     }
     this.cheapest = least;
     return code;

@@ -14,13 +14,11 @@ export const MAX_RING: i32 = 64;
 export const FREE: i32 = 0;
 /** The CPU computes nothing. */
 export const STREAM_ALL: i32 = 1;
-/** In the first class nothing is copied out of RAM. */
+/** In the class of most weight nothing is copied out of RAM that the CPU can compute. */
 export const COMPUTE_ALL: i32 = 2;
-/** The CPU computes every unit. */
-export const CPU_ONLY: i32 = 3;
 /** As many first units as fit are resident, the others are streamed. */
-export const FIRST_LAYERS: i32 = 4;
-export const KINDS: i32 = 5;
+export const FIRST_LAYERS: i32 = 3;
+export const KINDS: i32 = 4;
 
 export class Request {
   units: i32 = 0;
@@ -34,6 +32,8 @@ export class Request {
   /** False where the host is the device. */
   hasDevice: bool = false;
   overlaps: bool = false;
+  /** False: a unit that the CPU computes is computed by it in every class. */
+  sharesPages: bool = false;
   /** 0: the planner chooses. */
   fixedSlots: i32 = 0;
   fixedStaging: i32 = 0;

@@ -13,7 +13,7 @@ import {
   Request,
 } from './request';
 
-const VERSION: f64 = 1;
+const VERSION: f64 = 2;
 const TAG_REQUEST: f64 = 0x6e7478;
 const TAG_LINK: f64 = 101;
 const TAG_CLASSES: f64 = 102;
@@ -122,6 +122,7 @@ export function decodeRequest(reader: Reader): Request {
   request.kind = reader.integer(0, KINDS - 1);
   request.hasDevice = reader.integer(0, 1) === 1;
   request.overlaps = reader.integer(0, 1) === 1;
+  request.sharesPages = reader.integer(0, 1) === 1;
   request.fixedSlots = reader.integer(0, MAX_RING);
   request.fixedStaging = reader.integer(0, MAX_RING);
   request.deviceBytes = reader.bytes();
@@ -262,6 +263,7 @@ export function encodeRequest(request: Request): Writer {
   writer.put(<f64>request.kind);
   writer.put(request.hasDevice ? 1 : 0);
   writer.put(request.overlaps ? 1 : 0);
+  writer.put(request.sharesPages ? 1 : 0);
   writer.put(<f64>request.fixedSlots);
   writer.put(<f64>request.fixedStaging);
   writer.put(request.deviceBytes);

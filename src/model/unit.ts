@@ -13,6 +13,16 @@ export interface Unit {
   readonly ops: readonly Op[];
 }
 
+const FEED_FORWARD: readonly Op['kind'][] = ['rms-norm', 'gated-matmul', 'matmul'];
+
+/**
+ * Whether a unit reads and changes nothing but the hidden states: those of a pass to the host and back are all that another
+ * processor needs to compute it. Attention needs the KV cache, which stays on the device.
+ */
+export function isFeedForward({ ops }: Pick<Unit, 'ops'>): boolean {
+  return ops.length === FEED_FORWARD.length && ops.every(({ kind }, index) => kind === FEED_FORWARD[index]);
+}
+
 /** An activation, cache or result buffer that ops name. */
 export interface BufferSpec {
   readonly name: string;

@@ -17,8 +17,7 @@ export interface TimelineEvent {
 export interface Alternative {
   readonly kind:
     | 'stream-all' /* units out of VRAM are streamed, none is computed by the CPU */
-    | 'compute-all' /* units out of VRAM are computed by the CPU in passes of the first class */
-    | 'cpu-only' /* the CPU computes every unit in every class */
+    | 'compute-all' /* what is out of VRAM and the CPU can compute, it computes in passes of the class of most weight */
     | 'first-layers-resident' /* as many first units as fit are resident, the rest is streamed: not strided */;
   /** Seconds of a pass of each class; null: it does not fit the budgets. */
   readonly seconds: readonly number[] | null;

@@ -2,7 +2,7 @@
 import type { PassSizes } from '../backend/backend.js';
 import { NtxError } from '../errors.js';
 import type { GgmlType, GgufModel } from '../gguf/types.js';
-import type { BufferSpec, Model, Unit } from '../model/index.js';
+import { type BufferSpec, isFeedForward, type Model, type Unit } from '../model/index.js';
 import { bufferBytes } from '../streaming/buffers.js';
 import { pack } from '../streaming/layout.js';
 import type { MemoryBudget } from './budget.js';
@@ -117,11 +117,12 @@ function workOf(
   const products = productsSeconds(unit, device.products, productRows, device.name);
   const launches = unit.ops.length * device.launchSeconds;
   const attention = attentionSeconds(unit, model, device.readRate, rows, sizes.context);
-  const cpuSeconds = cpu && Object.keys(cpu.products).length > 0;
+  const onCpu = cpu && Object.keys(cpu.products).length > 0 && isFeedForward(unit);
   return {
     deviceSeconds: products + launches + attention,
-    cpuSeconds: cpuSeconds ? productsSeconds(unit, cpu.products, productRows, 'the processor') : null,
-    deviceSecondsBesideCpu: launches + attention,
+    cpuSeconds: onCpu ? productsSeconds(unit, cpu.products, productRows, 'the processor') : null,
+    // All ops of a feed-forward unit are the CPU's.
+    deviceSecondsBesideCpu: 0,
   };
 }
 
@@ -171,6 +172,7 @@ function linkOf(machine: Machine): Link | null {
     curve: best.copies.map(({ bytes, rate }) => ({ pieceBytes: bytes, bytesPerSecond: rate })),
     copySeconds: machine.link.copyAfterPassSeconds,
     overlapsKernels: machine.device.copiesOverlapKernels,
+    sharesPages: machine.device.sharesPages,
   };
 }
 

@@ -61,8 +61,7 @@ export interface Explanation {
 
 const REFUSED: Readonly<Record<Alternative['kind'], string>> = {
   'stream-all': 'what is not in VRAM is streamed, the CPU computes nothing',
-  'compute-all': 'what is not in VRAM is computed by the CPU, nothing is streamed',
-  'cpu-only': 'the CPU computes everything',
+  'compute-all': 'what is not in VRAM is computed by the CPU as far as it can',
   'first-layers-resident': 'the first layers in VRAM, the others streamed: the link rests while the first ones run',
 };
 
@@ -107,11 +106,10 @@ export function explain(
 /** Those that are other plans than the one that was chosen, and that this machine could run. */
 function refusedOf({ request, answer }: Placement): readonly Alternative[] {
   const chosen = answer.plan.schedules.map(({ prediction }) => prediction.seconds);
-  const needsCpu = (kind: Alternative['kind']) => kind === 'compute-all' || kind === 'cpu-only';
   const hasCpu = request.units.some(({ work }) => work[0].cpuSeconds !== null);
   return answer.refused.filter(({ kind, seconds }) => {
     const isChosen = seconds?.every((each, index) => each === chosen[index]) ?? false;
-    return !isChosen && (hasCpu || !needsCpu(kind));
+    return !isChosen && (hasCpu || kind !== 'compute-all');
   });
 }
 
@@ -124,9 +122,8 @@ function sentenceOf({ request, answer }: Placement): string {
   if (answer.fitsDevice) {
     return request.device ? 'all of it fits on the device: nothing streams' : 'all of it fits in RAM: nothing streams';
   }
-  const { tiers, schedules } = answer.plan;
+  const { tiers } = answer.plan;
   const count = (tier: Tier) => tiers.filter((each) => each === tier).length;
-  if (schedules[0].onCpu.length === tiers.length) return 'the CPU computes everything: the device would be slower';
   const parts = [
     `${count('device')} of ${tiers.length} units are resident`,
     ...(count('host-copy') > 0 ? [`${count('host-copy')} copied out of RAM in every pass`] : []),

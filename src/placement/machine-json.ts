@@ -92,6 +92,7 @@ function deviceOf(fields: Fields): DeviceDescription {
     memoryBytes: fields.nullableNumber('memoryBytes', { least: 0, most: EXBIBYTE }),
     hostIsDevice: fields.flag('hostIsDevice'),
     copiesOverlapKernels: fields.flag('copiesOverlapKernels'),
+    sharesPages: fields.flag('sharesPages'),
     readRate: rate(fields, 'readRate'),
     launchSeconds: seconds(fields, 'launchSeconds'),
     passSeconds: seconds(fields, 'passSeconds'),

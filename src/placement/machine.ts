@@ -32,6 +32,8 @@ export interface DeviceDescription {
   readonly hostIsDevice: boolean;
   /** Whether copies run beside kernels (CUDA), or both take turns (WebGPU's one queue). */
   readonly copiesOverlapKernels: boolean;
+  /** Whether it copies out of the very pages that the CPU computes with (CUDA), or only out of memory of its own (WebGPU). */
+  readonly sharesPages: boolean;
   /** Plain reads of device memory. */
   readonly readRate: number;
   /** From one small op to the next of a recorded list. */

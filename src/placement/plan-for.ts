@@ -10,6 +10,7 @@ import { deviceMemory } from './device-memory.js';
 import type { Machine } from './machine.js';
 import { planModel } from './planner.js';
 import type { PlanRequest } from './request.js';
+import type { PlacementKind } from './wire.js';
 
 /** Of a device that takes its memory out of RAM, unless the user says otherwise; the rest stays for the host. */
 const SHARED_PART = 0.75;
@@ -34,7 +35,18 @@ export interface PlacementOptions {
   readonly threads?: number | undefined;
   /** Whether the CPU may compute units out of RAM. Default true. */
   readonly cpuComputes?: boolean | undefined;
+  /**
+   * To compare: plans out of VRAM only by copying (`host-copy`), or only by computing as far as the CPU can (`host-compute`).
+   * Default: whatever is fastest.
+   */
+  readonly pure?: PurePlan | undefined;
 }
+
+export type PurePlan = 'host-copy' | 'host-compute';
+const PURE_KINDS: Readonly<Record<PurePlan, PlacementKind>> = {
+  'host-copy': 'stream-all',
+  'host-compute': 'compute-all',
+};
 
 export interface Placement {
   readonly request: PlanRequest;
@@ -64,7 +76,8 @@ export function memoriesOf({ device, host }: Machine): Memories {
 export function planFor(gguf: GgufModel, model: Model, machine: Machine, options: PlacementOptions): Placement {
   const budgets = budgetsOf(machine, options);
   const request = buildRequest(gguf, model, machine, { ...options, rows: options.rows ?? 1, budgets });
-  return { request, answer: planModel(request), budgets };
+  const kind = options.pure && PURE_KINDS[options.pure];
+  return { request, answer: planModel(request, kind), budgets };
 }
 
 function budgetsOf({ device }: Machine, { memories, vram, ram }: PlacementOptions): Placement['budgets'] {

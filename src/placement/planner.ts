@@ -2,10 +2,18 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { NtxError } from '../errors.js';
-import type { PlanAnswer } from './answer.js';
+import type { Alternative, PlanAnswer } from './answer.js';
 import { explainNoRoom } from './no-room.js';
 import type { PlanRequest } from './request.js';
-import { type AnswerWords, decodeAnswer, encodeRequest, freeBytes, KINDS, type PlannedWords } from './wire.js';
+import {
+  type AnswerWords,
+  decodeAnswer,
+  encodeRequest,
+  freeBytes,
+  KINDS,
+  type PlacementKind,
+  type PlannedWords,
+} from './wire.js';
 
 const WASM = fileURLToPath(new URL('../../dist/planner.wasm', import.meta.url));
 const GIB = 2 ** 30;
@@ -31,11 +39,13 @@ let compiled: object | undefined;
  * The placement with the least weighted seconds, its schedules and their simulation. Throws NtxError('no-memory') that names
  * the budget, what it lacks and the smallest budget or context that works, and NtxError('internal') for a request that
  * contradicts itself.
+ * @param only what placements are chosen from, to compare: 'free' are all
  */
-export function planModel(request: PlanRequest): PlanAnswer {
-  const free = ask(request);
-  if (free.status !== 'planned') throw explainNoRoom(request, (other) => ask(other).status === 'planned');
-  const others = KINDS.filter((kind) => kind !== 'free').map((kind) => ({ kind, answer: ask(request, kind) }));
+export function planModel(request: PlanRequest, only: PlacementKind = 'free'): PlanAnswer {
+  const free = ask(request, only);
+  if (free.status !== 'planned') throw explainNoRoom(request, (other) => ask(other, only).status === 'planned');
+  const kinds = KINDS.filter((kind) => kind !== 'free' && only === 'free');
+  const others = kinds.map((kind) => ({ kind: kind as Alternative['kind'], answer: ask(request, kind) }));
   // The steady state leaves out what the simulation sees: where that makes a mixture slower than a pure plan, that is taken.
   const best = others.reduce((least: PlannedWords, { answer }) => faster(least, answer), free);
   const { seconds, steadyState, tiers, slots, staging, schedules, timelines } = best;
@@ -55,8 +65,8 @@ export function planModel(request: PlanRequest): PlanAnswer {
     objective: { seconds, steadyState, lowerBound },
     refused: others.map(({ kind, answer }) => ({ kind, seconds: secondsOf(answer) })),
     oneMoreGiB: {
-      device: request.device && secondsOf(ask({ ...request, device: more(request.device) })),
-      host: secondsOf(ask({ ...request, host: more(request.host) })) ?? [],
+      device: request.device && secondsOf(ask({ ...request, device: more(request.device) }, only)),
+      host: secondsOf(ask({ ...request, host: more(request.host) }, only)) ?? [],
     },
     timelines,
   };
@@ -75,10 +85,7 @@ function secondsOf(answer: AnswerWords): number[] | null {
 }
 
 /** The planner's own answer: a plan, or that there is no room for one. Throws NtxError('internal') on anything else. */
-function ask(
-  request: PlanRequest,
-  kind: (typeof KINDS)[number] = 'free',
-): PlannedWords | { readonly status: 'no-room' } {
+function ask(request: PlanRequest, kind: PlacementKind): PlannedWords | { readonly status: 'no-room' } {
   // What is always there has its place before any unit.
   if ([request.device, request.host].some((budget) => budget !== null && freeBytes(budget) < 0)) {
     return { status: 'no-room' };

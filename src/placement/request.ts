@@ -64,6 +64,11 @@ export interface Link {
   readonly copySeconds: number;
   /** Copies run beside kernels (CUDA). False: they share one queue and add up (WebGPU). */
   readonly overlapsKernels: boolean;
+  /**
+   * Copies come out of the very pages that the CPU computes with (CUDA). False: what the CPU computes it computes in passes of
+   * every class (WebGPU).
+   */
+  readonly sharesPages: boolean;
 }
 
 export interface Drive {

@@ -5,7 +5,7 @@ import type { TimelineEvent } from './answer.js';
 import type { Extent, Resource, Schedule, Tier, Transfer } from './plan.js';
 import type { Budget, PlanRequest } from './request.js';
 
-const VERSION = 1;
+const VERSION = 2;
 const TAG = {
   request: 0x6e7478,
   link: 101,
@@ -24,7 +24,8 @@ const TAG = {
 };
 
 /** Which placements the planner may choose from, in the order of planner/request.ts. */
-export const KINDS = ['free', 'stream-all', 'compute-all', 'cpu-only', 'first-layers-resident'] as const;
+export const KINDS = ['free', 'stream-all', 'compute-all', 'first-layers-resident'] as const;
+export type PlacementKind = (typeof KINDS)[number];
 const STATUSES = ['planned', 'malformed', 'no-room', 'stuck'] as const;
 const TIERS: readonly Tier[] = ['device', 'host-copy', 'host-compute', 'disk'];
 const RESOURCES: readonly Resource[] = ['compute', 'link', 'disk', 'cpu', 'host-memory'];
@@ -35,11 +36,12 @@ export function freeBytes({ bytes, residents }: Budget): number {
 }
 
 /** The request's words. */
-export function encodeRequest(request: PlanRequest, kind: (typeof KINDS)[number] = 'free'): Float64Array<ArrayBuffer> {
+export function encodeRequest(request: PlanRequest, kind: PlacementKind = 'free'): Float64Array<ArrayBuffer> {
   const { device, host, link, hostMemory, classes, drives, files, units, rings } = request;
   const free = (budget: Budget | null) => (budget ? Math.max(0, Math.floor(freeBytes(budget))) : 0);
   const words = [TAG.request, VERSION, KINDS.indexOf(kind)];
-  words.push(Number(device !== null), Number(link?.overlapsKernels ?? false), rings?.slots ?? 0, rings?.staging ?? 0);
+  words.push(Number(device !== null), Number(link?.overlapsKernels ?? false), Number(link?.sharesPages ?? false));
+  words.push(rings?.slots ?? 0, rings?.staging ?? 0);
   words.push(free(device), free(host));
   words.push(hostMemory.total, hostMemory.cpuAlone, hostMemory.cpuBesideLink, hostMemory.linkBesideCpu);
   const curve = link?.curve ?? [];

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { PassSizes } from '../../src/backend/backend.js';
+import { isFeedForward } from '../../src/model/index.js';
 import { buildRequest, typesOf } from '../../src/placement/build-request.js';
 import type { Machine } from '../../src/placement/machine.js';
 import { readMachine } from '../../src/placement/machine-json.js';
@@ -102,10 +103,25 @@ describe('the request of a 70B model', () => {
     expect(seconds).toBeGreaterThan(floor);
     expect(seconds).toBeLessThan(1.6 * floor);
     for (const { work } of units) {
-      expect(work[0].cpuSeconds!).toBeGreaterThan(work[0].deviceSeconds);
-      expect(work[0].deviceSecondsBesideCpu).toBeLessThan(work[0].deviceSeconds);
       expect(work[3].deviceSeconds).toBeGreaterThanOrEqual(work[0].deviceSeconds);
     }
+  });
+
+  test('the CPU can compute feed-forward units, which nothing of stays on the device', () => {
+    request().units.forEach(({ work }, index) => {
+      for (const { cpuSeconds, deviceSeconds, deviceSecondsBesideCpu } of work) {
+        if (!isFeedForward(model.units[index])) expect(cpuSeconds).toBeNull();
+        else expect(cpuSeconds!).toBeGreaterThan(deviceSeconds);
+        expect(deviceSecondsBesideCpu).toBe(0);
+      }
+    });
+    expect(
+      model.units
+        .filter(isFeedForward)
+        .map(({ name }) => name)
+        .slice(0, 2),
+    ).toEqual(['layer 0 feed-forward', 'layer 1 feed-forward']);
+    expect(model.units.filter(isFeedForward)).toHaveLength(80);
   });
 
   test('the output head of a prompt computes one row', () => {

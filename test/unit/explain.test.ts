@@ -37,7 +37,7 @@ function placement(changes: Partial<PlanAnswer> = {}, tiers = TIERS): Placement 
     objective: { seconds: 1, steadyState: 1, lowerBound: 1 },
     refused: [
       { kind: 'stream-all', seconds: [0.02, 0.02, 0.02, 0.02] },
-      { kind: 'cpu-only', seconds: null },
+      { kind: 'compute-all', seconds: null },
     ],
     oneMoreGiB: { device: [0.008, 0.01, 0.01, 0.01], host: [0.01, 0.01, 0.01, 0.01] },
     timelines: request.classes.map(() => [
@@ -111,11 +111,6 @@ describe('a plan in numbers', () => {
         '1 read from disk in every pass',
     );
     expect(explained(placement({ fitsDevice: true })).sentence).toBe('all of it fits on the device: nothing streams');
-    const { answer } = placement();
-    const onCpu = answer.plan.tiers.map((_, index) => index);
-    const schedules = answer.plan.schedules.map((schedule) => ({ ...schedule, onCpu }));
-    const all = placement({ plan: { ...answer.plan, schedules } });
-    expect(explained(all).sentence).toMatch(/^the CPU computes everything/);
   });
 });
 
@@ -127,7 +122,7 @@ describe('a plan as text', () => {
     expect(text).toMatch(/^RAM: 2 GiB \(free less a margin; that is more than is free now\): weights /m);
     expect(text).toMatch(/^ +1 +10 +100 +link \* +20 % +99 % +50 % +40 % +10 %$/m);
     expect(text).toMatch(/^ +50 tok\/s {2}what is not in VRAM is streamed/m);
-    expect(text).toMatch(/^does not fit {2}the CPU computes everything$/m);
+    expect(text).toMatch(/^does not fit {2}what is not in VRAM is computed by the CPU as far as it can$/m);
     expect(text).toMatch(/^one GiB more of VRAM +125 tok\/s +\+25\.0 %$/m);
     expect(text).toMatch(/^one GiB more of RAM +100 tok\/s +nothing$/m);
     expect(text).toMatch(/^- nothing here was measured/m);

@@ -159,6 +159,7 @@ async function deviceOf(
       hostIsDevice,
       // WebGPU has one queue; the others copy nothing.
       copiesOverlapKernels: kind === 'cuda',
+      sharesPages: kind === 'cuda',
       readRate,
       ...launch,
       products,

@@ -76,7 +76,9 @@ function placementsOf(request: PlanRequest): Mode[][] {
   const mixes = Array.from({ length: 2 ** request.classes.length }, (_, mask) =>
     request.classes.map((_, index): Mode => ((mask >> index) & 1 ? 'cpu' : 'link')),
   );
-  return [all('device'), all('disk'), ...mixes];
+  // Where the device cannot copy what the CPU computes with, it is one or the other in all classes.
+  const possible = mixes.filter((modes) => request.link?.sharesPages || new Set(modes).size === 1);
+  return [all('device'), all('disk'), ...possible];
 }
 
 /** The least weighted seconds over all placements with the request's rings; Infinity: none fits. */

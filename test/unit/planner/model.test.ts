@@ -140,3 +140,15 @@ describe('a model that no placement fits', () => {
     expect(() => planModel(at(context + 1))).toThrow(NtxError);
   });
 });
+
+test('a mixture is never slower than the better pure plan', () => {
+  for (const vram of [2, 6, 10, 15.5, 24, 32]) {
+    for (const shape of [{}, { sharesPages: false, overlapsKernels: false, classes: 3 }, { classes: 4 }]) {
+      const request = llama70b({ vram, ...shape });
+      const { objective } = planModel(request);
+      for (const kind of ['stream-all', 'compute-all'] as const) {
+        expect(objective.seconds).toBeLessThanOrEqual(planModel(request, kind).objective.seconds);
+      }
+    }
+  }
+}, 60_000);

@@ -207,3 +207,28 @@ function checkSlots(transfers: readonly Transfer[], events: readonly TimelineEve
     }
   });
 }
+
+test('what the device cannot copy once the CPU computes with it is computed or copied in every class', () => {
+  forPlans(({ schedules }, { link }) => {
+    if (link?.sharesPages !== false) return;
+    for (const { onCpu } of schedules) expect(onCpu).toEqual(schedules[0].onCpu);
+  });
+});
+
+test('pure plans are pure', () => {
+  const device = requests({ units: [1, 24], classes: [1, 3] });
+  fc.assert(
+    fc.property(device, (request) => {
+      const streamed = askPlanner(request, 'stream-all');
+      if (streamed.status === 'planned') expect(streamed.tiers).not.toContain('host-compute');
+      const computed = askPlanner(request, 'compute-all');
+      if (computed.status !== 'planned') return;
+      const weights = request.classes.map(({ weight }) => weight);
+      const wanted = weights.indexOf(Math.max(...weights));
+      for (const { unit, staging } of computed.schedules[wanted].transfers) {
+        expect(staging !== null || request.units[unit].work[wanted].cpuSeconds === null).toBe(true);
+      }
+    }),
+    { numRuns: 60, endOnFailure: true },
+  );
+});

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import type { PlanRequest, PlanUnit, RowClass } from '../../../src/placement/request.js';
-import { type AnswerWords, decodeAnswer, encodeRequest, type KINDS } from '../../../src/placement/wire.js';
+import { type AnswerWords, decodeAnswer, encodeRequest, type PlacementKind } from '../../../src/placement/wire.js';
 
 interface PlannerExports {
   readonly memory: { readonly buffer: ArrayBuffer };
@@ -33,7 +33,7 @@ export function callPlanner(entry: 'plan' | 'echo', words: Float64Array): Float6
   return new Float64Array(planner.memory.buffer, answer, planner.words()).slice();
 }
 
-export function askPlanner(request: PlanRequest, kind: (typeof KINDS)[number] = 'free'): AnswerWords {
+export function askPlanner(request: PlanRequest, kind: PlacementKind = 'free'): AnswerWords {
   return decodeAnswer(callPlanner('plan', encodeRequest(request, kind)), request);
 }
 
@@ -130,6 +130,7 @@ export function requests({ units, classes }: Sizes, hostIsDevice = false): fc.Ar
       linkRates: fc.array(between(1e9, 6e10), { minLength: 1, maxLength: 4 }),
       copySeconds: between(0, 2e-5),
       overlapsKernels: chance(0.7),
+      sharesPages: chance(0.7),
       cpuAlone: between(1e10, 1.5e11),
       cpuLeft: between(0.3, 1.1),
       linkLeft: between(0.3, 1.1),
@@ -153,7 +154,14 @@ export function requests({ units, classes }: Sizes, hostIsDevice = false): fc.Ar
         drives: draw.drives,
         device: hostIsDevice ? null : budget(sketches, draw.deviceShare, 'the KV cache'),
         host: budget(sketches, draw.hostShare, 'the embedding'),
-        link: hostIsDevice ? null : { curve, copySeconds: draw.copySeconds, overlapsKernels: draw.overlapsKernels },
+        link: hostIsDevice
+          ? null
+          : {
+              curve,
+              copySeconds: draw.copySeconds,
+              overlapsKernels: draw.overlapsKernels,
+              sharesPages: draw.sharesPages,
+            },
         hostMemory: {
           total: (draw.cpuAlone + linkRate) * draw.memoryShare,
           cpuAlone: draw.cpuAlone,

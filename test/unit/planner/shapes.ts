@@ -11,6 +11,7 @@ export interface Shape {
   readonly classes?: number;
   readonly cpu?: boolean;
   readonly overlapsKernels?: boolean;
+  readonly sharesPages?: boolean;
   /** No two layers alike. */
   readonly distinct?: boolean;
   readonly hostIsDevice?: boolean;
@@ -22,7 +23,15 @@ const [ATTENTION, FEED_FORWARD, OUTPUT] = [84_934_656, 396_361_728, 590_938_112]
 
 /** A 70B model in Q4_K: 162 units at 80 layers and an output head of two. */
 export function llama70b(shape: Shape = {}): PlanRequest {
-  const { vram = 15.5, ram = 100, layers = 80, classes = 1, cpu = true, overlapsKernels = true } = shape;
+  const {
+    vram = 15.5,
+    ram = 100,
+    layers = 80,
+    classes = 1,
+    cpu = true,
+    overlapsKernels = true,
+    sharesPages = true,
+  } = shape;
   const rows = ROWS.slice(0, classes);
   let offset = 8_000_032;
   const unit = (bytes: number, tensors: number, attention: number, index: number): PlanUnit => {
@@ -74,6 +83,7 @@ export function llama70b(shape: Shape = {}): PlanRequest {
           ],
           copySeconds: 6e-6,
           overlapsKernels,
+          sharesPages,
         },
     hostMemory: { total: 146e9, cpuAlone: 120e9, cpuBesideLink: 98e9, linkBesideCpu: 48e9 },
     context: 2048,
