@@ -39,6 +39,9 @@ Engine::Engine(int device, Progress on_progress) : device_(device), on_progress_
     cudaDeviceProp properties{};
     NTX_CUDA(cudaGetDeviceProperties(&properties, device));
     traits_ = {properties.major, properties.minor, properties.multiProcessorCount, properties.sharedMemPerBlockOptin};
+    int host_pointers = 0;
+    NTX_CUDA(cudaDeviceGetAttribute(&host_pointers, cudaDevAttrCanUseHostPointerForRegisteredMem, device));
+    reads_host_pointers_ = host_pointers != 0;
     for (Stream& stream : streams_) {
       NTX_CUDA(cudaStreamCreateWithFlags(&stream.handle, cudaStreamNonBlocking));
       for (cudaEvent_t& event : stream.events) NTX_CUDA(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
@@ -121,7 +124,11 @@ void Engine::drain() noexcept {
 uint64_t Engine::copy(StreamName name, const void* from, void* to, size_t bytes) {
   const auto own_order = order();
   if (name == StreamName::compute) ahead_.abandon();
-  if (bytes > 0) NTX_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream(name).handle));
+  if (name == StreamName::compute && reads_host_pointers_ && is_small_copy(from, to, bytes)) {
+    launch_copy_words(from, to, bytes, traits_, compute());
+  } else if (bytes > 0) {
+    NTX_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream(name).handle));
+  }
   return mark(name);
 }
 

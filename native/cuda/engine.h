@@ -124,6 +124,7 @@ class Engine {
   Ahead ahead_;
   const int device_;
   DeviceTraits traits_{};
+  bool reads_host_pointers_ = false;  // kernels take registered memory by the host's addresses
   std::array<Stream, kStreams> streams_;
   std::vector<ReadBuffer> reads_;
   /// What was read last; and the same again, behind the pass ahead.

@@ -1,4 +1,5 @@
-// Small copies between the host and the device by a kernel: cheaper than handing over to a copy engine and back, twice a token.
+// Small copies between the host and the device by a kernel: cheaper than handing over to a copy engine and back, twice a token,
+// and not queued behind the weights that the engine is copying.
 #pragma once
 
 #include <cuda_runtime.h>
