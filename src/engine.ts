@@ -18,7 +18,7 @@ const DEFAULT_MAX_OUTPUTS = 8;
  * Throws NtxError with a sentence and advice; nothing stays allocated then.
  */
 export async function loadModel(path: string = EMBEDDED_MODEL, options: LoadModelOptions = {}): Promise<LanguageModel> {
-  const opened = await openModel(path, options.nvme);
+  const opened = await openModel(path, options);
   try {
     const backend = await createBackend(options);
     try {

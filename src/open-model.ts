@@ -4,7 +4,7 @@ import { openGguf } from './gguf/open.js';
 import type { GgufModel } from './gguf/types.js';
 import { buildModel, type Model, ROPE_FACTORS } from './model/index.js';
 import { attachedModel } from './nvme/attach.js';
-import { modelFromDrive } from './nvme/from-drive.js';
+import { type DriveChoice, modelFromDrive } from './nvme/from-drive.js';
 import { MAP_ENDING } from './nvme/model-map.js';
 import { readFloats } from './streaming/load.js';
 import { createTokenizer, type Tokenizer } from './tokenizer/index.js';
@@ -23,10 +23,9 @@ export interface OpenedModel {
 
 /**
  * Reads and checks a model's header, tokenizer and architecture. Throws NtxError for anything that ntx cannot run.
- * @param nvme PCI address of the drive that a map (.ntxmap) is of
  */
-export async function openModel(path: string, nvme?: string): Promise<OpenedModel> {
-  const drive = nvme === undefined ? null : await modelFromDrive(path, nvme);
+export async function openModel(path: string, { nvme, unsafeNoIommu }: DriveChoice = {}): Promise<OpenedModel> {
+  const drive = nvme === undefined ? null : await modelFromDrive(path, nvme, unsafeNoIommu);
   try {
     const gguf = attachedModel(path)?.gguf ?? (await openFile(path));
     const model = await readModel(gguf);

@@ -13,6 +13,8 @@ export interface LoadModelOptions extends BackendOptions, LoadOptions, PlanOptio
   readonly maxOutputs?: number | undefined;
   /** PCI address of the drive that a map (.ntxmap) is of: it is read without the kernel's driver (docs/nvme.md). */
   readonly nvme?: string | undefined;
+  /** Drives that drive without an IOMMU as well, where a bug can overwrite any memory of the machine (docs/nvme.md). */
+  readonly unsafeNoIommu?: boolean | undefined;
   /** Compare the checksum of weights that are read again, where some stay on disk, with that of their first read. */
   readonly verify?: boolean | undefined;
 }

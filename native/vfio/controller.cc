@@ -92,7 +92,7 @@ void Controller::enable() {
 
 void Controller::identify() {
   // Step 8: the controller (5.17.2.1).
-  run("Identify Controller", identify_controller(page_->iova()));
+  run("Identify Controller", identify_controller(page_->iova_at(0)));
   const uint8_t* data = page_->data();
   info_.vendor = field<uint16_t>(data, 0);
   info_.serial = text(data, 4, 20);
@@ -107,7 +107,7 @@ void Controller::identify() {
                              std::to_string(options_.namespace_id) + " is none of them");
   }
   // Step 9: the namespace (NVM Command Set Specification 1.0, 4.1.5.1).
-  run("Identify Namespace", identify_namespace(options_.namespace_id, page_->iova()));
+  run("Identify Namespace", identify_namespace(options_.namespace_id, page_->iova_at(0)));
   check_namespace(page_->data());
 }
 

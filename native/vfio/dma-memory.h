@@ -6,14 +6,15 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
+#include <vector>
 
 #include "transport.h"
 
 namespace ntx::nvme {
 
 /// The driver's own memory for queues, lists and bounce buffers: zeroed, on reserved huge pages where there are some
-/// (one IOMMU entry each), else locked pages. The drive sees it as one range of addresses.
+/// (one IOMMU entry each), else locked pages. The drive sees parts of DmaReach::contiguous_bytes (2 MiB or more): what
+/// is smaller, a power of two and aligned to its size, lies in one of them.
 class DmaMemory {
  public:
   /// Throws std::runtime_error with the limit in the way.
@@ -23,21 +24,27 @@ class DmaMemory {
   DmaMemory& operator=(const DmaMemory&) = delete;
 
   uint8_t* data() const { return data_; }
-  uint64_t iova() const { return iova_; }
+  /// The drive's address of the byte at `offset`.
+  uint64_t iova_at(uint64_t offset) const { return parts_[offset / part_bytes_] + offset % part_bytes_; }
   uint64_t bytes() const { return mapped_; }
   bool huge_pages() const { return huge_; }
 
  private:
+  void map_parts();
+  void release();
+
   Transport& transport_;
   uint8_t* data_ = nullptr;
-  uint64_t mapped_ = 0, iova_ = 0;
+  uint64_t mapped_ = 0, part_bytes_ = 0;
+  std::vector<uint64_t> parts_;  // address of each for the drive
   bool huge_ = false;
 };
 
 /// Memory of others that the drive may write to for a while.
 class Pinned {
  public:
-  /// Pins the pages around [address, address + bytes).
+  /// Pins the pages around [address, address + bytes). Throws std::runtime_error where they are beyond the drive's
+  /// reach.
   Pinned(Transport& transport, uint8_t* address, uint64_t bytes);
   ~Pinned();
   Pinned(const Pinned&) = delete;

@@ -1,6 +1,8 @@
 #include "drive-object.h"
 
 #include "../call-back.h"
+#include "iommu-container.h"
+#include "no-iommu-container.h"
 #include "vfio.h"
 
 namespace ntx::nvme {
@@ -65,7 +67,13 @@ Drive::Open opener(const Napi::Object& source, unsigned queues) {
   }
   const std::string address = source.Get("address").ToString().Utf8Value();
   const auto group = static_cast<unsigned>(number_in(source, "group", 0));
-  return [=] { return std::make_unique<VfioTransport>(address, group, queues + 1); };
+  const bool no_iommu = flag_in(source, "noIommu", false);
+  return [=] {
+    std::unique_ptr<Container> container;
+    if (no_iommu) container = std::make_unique<NoIommuContainer>(group);
+    else container = std::make_unique<IommuContainer>(group);
+    return std::make_unique<VfioTransport>(address, std::move(container), queues + 1);
+  };
 }
 
 void set(Napi::Object& object, const char* name, uint64_t value) {

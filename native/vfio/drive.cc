@@ -102,10 +102,13 @@ void Drive::probe(uint64_t job, uint32_t namespace_id, uint64_t block, uint32_t 
 Status Drive::probe_now(uint32_t namespace_id, uint64_t block, uint32_t blocks, uint64_t prp1, uint64_t prp2) {
   Worker& worker = *reader_->workers().front();
   const std::scoped_lock lock(worker.mutex());
+  if (!transport_->reach().foreign_memory) {
+    throw std::runtime_error("no probes without an IOMMU: nothing would stop a write to a wrong address");
+  }
   if (!worker.idle()) throw std::runtime_error("a probe while reads are in flight");
   const DmaMemory memory(*transport_, 2 * uint64_t{blocks} * info().block_bytes + 4 * info().page);
   ReadQueue& queue = controller_->queue(0);
-  queue.submit(read_blocks(namespace_id, block, blocks, memory.iova() + prp1, memory.iova() + prp2), queue.next_id());
+  queue.submit(read_blocks(namespace_id, block, blocks, memory.iova_at(prp1), memory.iova_at(prp2)), queue.next_id());
   queue.ring();
   const uint64_t end = transport_->now() + options_.timeout_ns;
   for (;;) {

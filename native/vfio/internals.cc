@@ -1,6 +1,7 @@
 // What only tests call: the pure parts by themselves, and the whole driver against the simulated drive in simulated
 // time.
 #include "drive-object.h"
+#include "physical-address.h"
 #include "prp.h"
 
 namespace ntx::nvme {
@@ -23,6 +24,13 @@ Napi::Value prps(const Napi::CallbackInfo& info) {
   result[1] = as_number(prps.second);
   for (size_t i = 0; i < list.size(); ++i) result[2 + i] = as_number(list[i]);
   return result;
+}
+
+// hugePageAddress(entries, page): the physical address from entries of a pagemap
+Napi::Value huge_page(const Napi::CallbackInfo& info) {
+  const auto numbers = info[0].As<Napi::BigUint64Array>();
+  const std::vector<uint64_t> entries(numbers.Data(), numbers.Data() + numbers.ElementLength());
+  return Napi::Number::New(info.Env(), as_number(huge_page_address(entries, argument(info, 1))));
 }
 
 // pieces(offset, bytes, at, address, direct, blockBytes, directBytes, bounceBytes): [block, blocks, bounce, skip,
@@ -199,6 +207,7 @@ SimKnobs sim_knobs(const Napi::Object& source) {
   knobs.interrupts = flag_in(source, "hasInterrupts", knobs.interrupts);
   knobs.never_ready = flag_in(source, "neverReady", knobs.never_ready);
   knobs.removal_requested = flag_in(source, "removalRequested", knobs.removal_requested);
+  knobs.no_iommu = flag_in(source, "noIommu", knobs.no_iommu);
   knobs.lock_limit = number_in(source, "lockLimit", knobs.lock_limit);
   knobs.latency_ns = number_in(source, "latencyNanoseconds", knobs.latency_ns);
   knobs.jitter_ns = number_in(source, "jitterNanoseconds", knobs.jitter_ns);
@@ -217,6 +226,7 @@ SimKnobs sim_knobs(const Napi::Object& source) {
 
 void define_internals(Napi::Env env, Napi::Object exports) {
   exports["prps"] = Napi::Function::New(env, prps, "prps");
+  exports["hugePageAddress"] = Napi::Function::New(env, huge_page, "hugePageAddress");
   exports["pieces"] = Napi::Function::New(env, pieces, "pieces");
   exports["Rings"] = Rings::define(env);
   exports["IovaSpace"] = Space::define(env);

@@ -17,8 +17,8 @@ class QueuePair {
 
   uint16_t id() const { return id_; }
   uint16_t entries() const { return entries_; }
-  uint64_t submissions_iova() const { return memory_.iova(); }
-  uint64_t completions_iova() const { return memory_.iova() + completions_at_; }
+  uint64_t submissions_iova() const { return memory_.iova_at(0); }
+  uint64_t completions_iova() const { return memory_.iova_at(completions_at_); }
   bool huge_pages() const { return memory_.huge_pages(); }
 
   uint16_t free() const { return std::min(slots_.free(), submissions_->room()); }

@@ -13,6 +13,16 @@ class DriveLost : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Which of this process's memory a drive can be let write to.
+struct DmaReach {
+  /// Bytes that are contiguous for the drive at most: what is larger is mapped in parts of this size.
+  uint64_t contiguous_bytes = ~uint64_t{0};
+  /// Memory that is not the driver's own. Else everything goes through the driver's buffers.
+  bool foreign_memory = true;
+  /// Pages of any size; else only reserved huge pages.
+  bool ordinary_pages = true;
+};
+
 /// One controller's registers, its way to memory, its interrupts, and the clock. Called by several threads.
 class Transport {
  public:
@@ -32,8 +42,9 @@ class Transport {
     write32(offset + 4, static_cast<uint32_t>(value >> 32));
   }
 
-  /// Lets the drive write to whole pages of this process's memory, and returns their address for the drive. Throws
-  /// std::runtime_error where the memory cannot be locked (a limit, a device's own mapping).
+  virtual DmaReach reach() const { return {}; }
+  /// Lets the drive write to whole pages of this process's memory within its reach, and returns their address for the
+  /// drive. Throws std::runtime_error where the memory cannot be locked (a limit, a device's own mapping).
   virtual uint64_t map(void* address, uint64_t bytes) = 0;
   virtual void unmap(uint64_t iova) = 0;
 

@@ -1,15 +1,12 @@
 #include "vfio.h"
 
-#include <fcntl.h>
 #include <linux/vfio.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <stdexcept>
@@ -19,21 +16,10 @@ namespace ntx::nvme {
 namespace {
 
 constexpr uint32_t kNvmeClass = 0x010802;
-constexpr uint64_t kPage = 4096, kHugePage = 2 << 20;
-constexpr uint64_t kAllAddresses =
-    (uint64_t{1} << 39) - 1;  // where the kernel does not list them: what VT-d has at least
-
-[[noreturn]] void fail(const std::string& what) { throw std::runtime_error(what + ": " + std::strerror(errno)); }
-
-FileDescriptor open_or_fail(const std::string& path) {
-  FileDescriptor file(open(path.c_str(), O_RDWR | O_CLOEXEC));
-  if (!file.is_open()) fail(path + " cannot be opened");
-  return file;
-}
 
 FileDescriptor event() {
   FileDescriptor descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!descriptor.is_open()) fail("there is no eventfd");
+  if (!descriptor.is_open()) fail_with_errno("there is no eventfd");
   return descriptor;
 }
 
@@ -61,15 +47,14 @@ vfio_region_info region(int device, uint32_t index) {
   vfio_region_info info{};
   info.argsz = sizeof(info);
   info.index = index;
-  if (ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &info) != 0) fail("VFIO does not describe the drive's regions");
+  if (ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &info) != 0) fail_with_errno("VFIO does not describe the drive's regions");
   return info;
 }
 
 }  // namespace
 
-VfioTransport::VfioTransport(const std::string& address, unsigned group, unsigned vectors)
-    : address_(address), group_number_(group) {
-  open_group();
+VfioTransport::VfioTransport(const std::string& address, std::unique_ptr<Container> container, unsigned vectors)
+    : address_(address), container_(std::move(container)) {
   open_device();
   map_registers();
   set_up_interrupts(vectors);
@@ -82,58 +67,11 @@ VfioTransport::~VfioTransport() {
   if (registers_ != nullptr) munmap(const_cast<uint8_t*>(registers_), register_bytes_);
 }
 
-void VfioTransport::open_group() {
-  container_ = open_or_fail("/dev/vfio/vfio");
-  if (ioctl(container_.get(), VFIO_GET_API_VERSION) != VFIO_API_VERSION) {
-    throw std::runtime_error("the kernel's VFIO has another version than 0");
-  }
-  if (ioctl(container_.get(), VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) != 1) {
-    throw std::runtime_error("the kernel has no VFIO for an IOMMU of this kind (type1v2)");
-  }
-  group_ = open_or_fail("/dev/vfio/" + std::to_string(group_number_));
-  vfio_group_status status{};
-  status.argsz = sizeof(status);
-  if (ioctl(group_.get(), VFIO_GROUP_GET_STATUS, &status) != 0) fail("VFIO does not tell the group's state");
-  if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE)) {
-    throw std::runtime_error("a device of IOMMU group " + std::to_string(group_number_) +
-                             " is in the hands of another driver");
-  }
-  int container = container_.get();
-  if (ioctl(group_.get(), VFIO_GROUP_SET_CONTAINER, &container) != 0) fail("VFIO does not take the group");
-  if (ioctl(container_.get(), VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) != 0) fail("VFIO does not set up the IOMMU");
-  space_ = IovaSpace(usable_addresses());
-}
-
-std::vector<IovaRange> VfioTransport::usable_addresses() {
-  vfio_iommu_type1_info head{};
-  head.argsz = sizeof(head);
-  if (ioctl(container_.get(), VFIO_IOMMU_GET_INFO, &head) != 0) fail("VFIO does not describe the IOMMU");
-  std::vector<uint8_t> storage(head.argsz);
-  auto* info = reinterpret_cast<vfio_iommu_type1_info*>(storage.data());
-  info->argsz = head.argsz;
-  if (ioctl(container_.get(), VFIO_IOMMU_GET_INFO, info) != 0) fail("VFIO does not describe the IOMMU");
-  std::vector<IovaRange> ranges;
-  uint32_t at = info->flags & VFIO_IOMMU_INFO_CAPS ? info->cap_offset : 0;
-  while (at != 0 && at + sizeof(vfio_info_cap_header) <= storage.size()) {
-    const auto* header = reinterpret_cast<const vfio_info_cap_header*>(storage.data() + at);
-    if (header->id == VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE) {
-      const auto* list = reinterpret_cast<const vfio_iommu_type1_info_cap_iova_range*>(header);
-      for (uint32_t i = 0; i < list->nr_iovas; ++i) {
-        ranges.push_back({list->iova_ranges[i].start, list->iova_ranges[i].end});
-      }
-    }
-    at = header->next;
-  }
-  if (ranges.empty()) ranges.push_back({0, kAllAddresses});
-  return ranges;
-}
-
 void VfioTransport::open_device() {
-  device_ = FileDescriptor(ioctl(group_.get(), VFIO_GROUP_GET_DEVICE_FD, address_.c_str()));
-  if (!device_.is_open()) fail("VFIO does not give " + address_ + " away");
+  device_ = container_->open_device(address_);
   vfio_device_info info{};
   info.argsz = sizeof(info);
-  if (ioctl(device_.get(), VFIO_DEVICE_GET_INFO, &info) != 0) fail("VFIO does not describe " + address_);
+  if (ioctl(device_.get(), VFIO_DEVICE_GET_INFO, &info) != 0) fail_with_errno("VFIO does not describe " + address_);
   can_reset_ = (info.flags & VFIO_DEVICE_FLAGS_RESET) != 0;
   configuration_ = PciConfiguration(device_.get(), region(device_.get(), VFIO_PCI_CONFIG_REGION_INDEX).offset);
   if (configuration_.device_class() != kNvmeClass) throw std::runtime_error(address_ + " is no NVMe drive");
@@ -146,7 +84,7 @@ void VfioTransport::map_registers() {
   }
   void* mapped =
       mmap(nullptr, info.size, PROT_READ | PROT_WRITE, MAP_SHARED, device_.get(), static_cast<off_t>(info.offset));
-  if (mapped == MAP_FAILED) fail("the registers of " + address_ + " cannot be mapped");
+  if (mapped == MAP_FAILED) fail_with_errno("the registers of " + address_ + " cannot be mapped");
   registers_ = static_cast<volatile uint8_t*>(mapped);
   register_bytes_ = info.size;
 }
@@ -176,41 +114,6 @@ uint32_t VfioTransport::read32(uint32_t offset) {
 void VfioTransport::write32(uint32_t offset, uint32_t value) {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   *reinterpret_cast<volatile uint32_t*>(registers_ + offset) = value;
-}
-
-uint64_t VfioTransport::map(void* address, uint64_t bytes) {
-  const bool huge = bytes >= kHugePage && reinterpret_cast<uintptr_t>(address) % kHugePage == 0;
-  const std::scoped_lock lock(mappings_mutex_);
-  vfio_iommu_type1_dma_map request{};
-  request.argsz = sizeof(request);
-  request.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
-  request.vaddr = reinterpret_cast<uintptr_t>(address);
-  request.iova = space_.take(bytes, huge ? kHugePage : kPage);
-  request.size = bytes;
-  if (ioctl(container_.get(), VFIO_IOMMU_MAP_DMA, &request) == 0) {
-    mappings_[request.iova] = bytes;
-    return request.iova;
-  }
-  const int error = errno;
-  space_.give_back(request.iova, bytes);
-  rlimit limit{};
-  getrlimit(RLIMIT_MEMLOCK, &limit);
-  const std::string most = limit.rlim_cur == RLIM_INFINITY ? "unlimited" : std::to_string(limit.rlim_cur) + " bytes";
-  throw std::runtime_error("locking " + std::to_string(bytes) + " bytes for the drive failed: " + std::strerror(error) +
-                           " (the limit of locked memory is " + most + ")");
-}
-
-void VfioTransport::unmap(uint64_t iova) {
-  const std::scoped_lock lock(mappings_mutex_);
-  const auto mapping = mappings_.find(iova);
-  if (mapping == mappings_.end()) return;
-  vfio_iommu_type1_dma_unmap request{};
-  request.argsz = sizeof(request);
-  request.iova = iova;
-  request.size = mapping->second;
-  ioctl(container_.get(), VFIO_IOMMU_UNMAP_DMA, &request);
-  space_.give_back(iova, mapping->second);
-  mappings_.erase(mapping);
 }
 
 void VfioTransport::wait(unsigned vector, int wake, uint64_t nanoseconds) {

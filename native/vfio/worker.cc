@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "prp.h"
@@ -26,6 +27,8 @@ constexpr uint8_t kAbortRequested = 0x07;
 
 uint64_t list_bytes_of(const DriveInfo& info) { return prp_list_pages(info.command_bytes, info.page) * info.page; }
 
+uint64_t round_up(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
+
 }  // namespace
 
 Worker::Worker(Reader& reader, Transport& transport, Controller& controller, size_t index)
@@ -35,8 +38,10 @@ Worker::Worker(Reader& reader, Transport& transport, Controller& controller, siz
       queue_(controller.queue(index)),
       vector_(controller.info().interrupts ? queue_.id() : 0),
       bounce_bytes_(std::min(kBounceBytes, controller.info().command_bytes)),
-      list_bytes_(list_bytes_of(controller.info())),
-      memory_(transport, controller.info().depth * (list_bytes_ + bounce_bytes_)),
+      list_stride_(std::bit_ceil(list_bytes_of(controller.info()))),
+      bounce_stride_(std::bit_ceil(uint64_t{bounce_bytes_})),
+      bounces_at_(round_up(controller.info().depth * list_stride_, bounce_stride_)),
+      memory_(transport, bounces_at_ + controller.info().depth * bounce_stride_),
       flights_(controller.info().depth),
       wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (wake_ < 0) throw std::runtime_error("there is no eventfd for a reading thread");
@@ -129,12 +134,11 @@ void Worker::issue(Work work) {
   const Piece& piece = work.piece;
   const uint16_t id = queue_.next_id();
   const uint16_t slot = queue_.slot_of(id);
-  const uint64_t bounce_at = info.depth * list_bytes_ + uint64_t{slot} * bounce_bytes_;
   const uint64_t iova =
-      piece.bounce ? memory_.iova() + bounce_at : work.job->pinned->iova_of(work.job->target + piece.at);
-  const uint64_t list_at = slot * list_bytes_;
+      piece.bounce ? memory_.iova_at(bounce_at(slot)) : work.job->pinned->iova_of(work.job->target + piece.at);
+  const uint64_t list_at = slot * list_stride_;
   const Prps prps = build_prps(iova, uint64_t{piece.blocks} * info.block_bytes, info.page,
-                               reinterpret_cast<uint64_t*>(memory_.data() + list_at), memory_.iova() + list_at);
+                               reinterpret_cast<uint64_t*>(memory_.data() + list_at), memory_.iova_at(list_at));
   queue_.submit(read_blocks(controller_.options().namespace_id, piece.block, piece.blocks, prps.first, prps.second),
                 id);
   flights_[slot] = {std::move(work), transport_.now() + controller_.options().timeout_ns, false};
@@ -152,8 +156,7 @@ void Worker::complete(const Completion& completion) {
     stats.commands++;
     stats.bytes += piece.bytes;
     if (piece.bounce) {
-      const uint8_t* bounce = memory_.data() + controller_.info().depth * list_bytes_ + uint64_t{slot} * bounce_bytes_;
-      std::memcpy(work.job->target + piece.at, bounce + piece.skip, piece.bytes);
+      std::memcpy(work.job->target + piece.at, memory_.data() + bounce_at(slot) + piece.skip, piece.bytes);
       stats.bounced_bytes += piece.bytes;
     }
     reader_.finish(work.job, status, 0);

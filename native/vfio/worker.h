@@ -47,6 +47,7 @@ class Worker {
     bool aborted = false;
   };
 
+  uint64_t bounce_at(uint16_t slot) const { return bounces_at_ + slot * bounce_stride_; }
   void run();
   /// With nothing to do until a completion or new work comes.
   void rest(uint64_t quiet_since);
@@ -62,8 +63,10 @@ class Worker {
   ReadQueue& queue_;
   unsigned vector_;
   uint32_t bounce_bytes_;
-  uint64_t list_bytes_;          // PRP list of one command
-  DmaMemory memory_;             // lists of all slots, then bounce buffers
+  /// Powers of two, so that none of them lies across the end of a part of the memory.
+  uint64_t list_stride_, bounce_stride_;
+  uint64_t bounces_at_;
+  DmaMemory memory_;             // PRP lists of all slots, then bounce buffers
   std::vector<Flight> flights_;  // by slot
   std::deque<Work> retries_;
   uint64_t next_check_ = 0;

@@ -10,6 +10,7 @@ export interface ModelFlags {
   readonly threads?: number;
   readonly adapter?: string;
   readonly nvme?: string;
+  readonly unsafeNoIommu?: boolean;
   readonly vram?: string;
   readonly ram?: string;
   readonly verify?: boolean;
@@ -27,9 +28,13 @@ export function addBackendOptions(command: Command): Command {
     .option('--adapter <name>', "GPU adapter of webgpu: part of its name, or its number in 'ntx doctor'");
 }
 
+export const UNSAFE_NO_IOMMU = 'a drive behind no IOMMU too: a bug may overwrite any memory of the machine';
+
 /** For commands that load weights. */
 export function addDriveOption(command: Command): Command {
-  return command.option('--nvme <address>', 'read a map (.ntxmap) from this drive, without the kernel: docs/nvme.md');
+  return command
+    .option('--nvme <address>', 'read a map (.ntxmap) from this drive, without the kernel: docs/nvme.md')
+    .option('--unsafe-no-iommu', UNSAFE_NO_IOMMU);
 }
 
 export function addModelOptions(command: Command): Command {
@@ -53,6 +58,6 @@ export function addMemoryOptions(command: Command): Command {
 }
 
 export function loadOptions(flags: ModelFlags): LoadModelOptions {
-  const { context, backend, threads, adapter, nvme, vram, ram, verify } = flags;
-  return { context, backend, threads, adapter, nvme, vram, ram, verify };
+  const { context, backend, threads, adapter, nvme, unsafeNoIommu, vram, ram, verify } = flags;
+  return { context, backend, threads, adapter, nvme, unsafeNoIommu, vram, ram, verify };
 }

@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { NtxError } from '../errors.js';
 import type { DriveEntry } from '../nvme/sysfs.js';
+import { UNSAFE_NO_IOMMU } from './model-options.js';
 import { bytesText, note, print, printJson, table } from './output.js';
 
 export function addNvme(program: Command): void {
@@ -36,6 +37,7 @@ export function addNvme(program: Command): void {
       'Takes a drive from the kernel and gives it to vfio-pci (as root). Refused while anything uses the drive.',
     )
     .argument('<address...>', 'PCI addresses, as `ntx nvme list` shows them')
+    .option('--unsafe-no-iommu', UNSAFE_NO_IOMMU)
     .action(bindDrives);
   nvme
     .command('unbind')
@@ -60,7 +62,7 @@ async function list(flags: { json?: boolean }): Promise<void> {
 }
 
 function driveRow(drive: DriveEntry): string[] {
-  const group = drive.group === null ? 'no IOMMU group' : `group ${drive.group}`;
+  const group = drive.behindIommu ? `group ${drive.group}` : 'no IOMMU';
   return [drive.address, drive.driver ?? 'no driver', group, `${drive.model ?? ''} ${drive.serial ?? ''}`.trim(), ''];
 }
 
@@ -99,13 +101,13 @@ async function map(path: string, flags: { output?: string }): Promise<void> {
   note('Unmount the file system before the drive is taken; whenever the model is written or moved, map it again.');
 }
 
-async function bindDrives(addresses: readonly string[]): Promise<void> {
-  const { Kernel } = await import('../nvme/sysfs.js');
+async function bindDrives(addresses: readonly string[], flags: { unsafeNoIommu?: boolean }): Promise<void> {
+  const { Kernel, groupNode } = await import('../nvme/sysfs.js');
   const { bind } = await import('../nvme/bind.js');
   for (const address of addresses) {
-    const drive = bind(new Kernel(), address);
+    const drive = bind(new Kernel(), address, flags.unsafeNoIommu);
     note(`${drive.address} is with ${drive.driver} now; ntx nvme unbind ${drive.address} gives it back.`);
-    note(`To read it without root: sudo chown $USER /dev/vfio/${drive.group}`);
+    if (drive.behindIommu) note(`To read it without root: sudo chown $USER ${groupNode(drive)}`);
   }
 }
 

@@ -3,7 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, constants, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { NtxError } from '../errors.js';
-import { type DriveEntry, type Kernel, listDrives, liveNeighbours } from './sysfs.js';
+import { checkIommu, checkNoIommuMode } from './no-iommu.js';
+import { type DriveEntry, groupNode, type Kernel, listDrives, liveNeighbours } from './sysfs.js';
 import { claim, type Use, usesOf } from './usage.js';
 
 const PCI = '/sys/bus/pci/devices';
@@ -30,8 +31,11 @@ export function findDrive(kernel: Kernel, address: string): DriveEntry {
   );
 }
 
-/** Throws NtxError('unsupported') with everything that stands in the way of taking a drive from the kernel. */
-export function checkMayBind(kernel: Kernel, drive: DriveEntry): void {
+/**
+ * Throws NtxError('unsupported') with what stands in the way of taking a drive from the kernel.
+ * @param unsafeNoIommu a drive behind no IOMMU may be taken, with a warning of what is at stake
+ */
+export function checkMayBind(kernel: Kernel, drive: DriveEntry, unsafeNoIommu = false): void {
   const refuse = (message: string, advice: string) => new NtxError('unsupported', message, advice);
   const uses = usesOf(kernel, drive);
   if (uses.length > 0) {
@@ -40,13 +44,7 @@ export function checkMayBind(kernel: Kernel, drive: DriveEntry): void {
       'unmount its file systems (umount), swapoff its swap, and stop what holds it; never take the system’s own drive',
     );
   }
-  if (drive.group === null) {
-    throw refuse(
-      `drive ${drive.address} stands behind no IOMMU: nothing would keep its writes to the memory that is meant for them`,
-      'turn on VT-d or AMD-Vi in the firmware’s setup, and add intel_iommu=on (Intel) to the kernel’s command line; ' +
-        'ntx has no mode without an IOMMU',
-    );
-  }
+  checkIommu(drive, unsafeNoIommu);
   const neighbours = liveNeighbours(kernel, drive);
   if (neighbours.length > 0) {
     const list = neighbours.map(({ address, driver }) => `${address} (${driver})`).join(', ');
@@ -65,11 +63,15 @@ function usesText(uses: readonly Use[]): string {
  * Gives a drive to vfio-pci. What has to come back is recorded first, so that `restore` works after a crash too.
  * @throws NtxError `unsupported` (in use, no IOMMU, shared group), `io` (not permitted, no vfio-pci)
  */
-export function bind(kernel: Kernel, address: string): DriveEntry {
+export function bind(kernel: Kernel, address: string, unsafeNoIommu = false): DriveEntry {
   const drive = findDrive(kernel, address);
-  if (drive.driver === 'vfio-pci') return drive;
-  checkMayBind(kernel, drive);
+  if (drive.driver === 'vfio-pci') {
+    checkIommu(drive, unsafeNoIommu);
+    return drive;
+  }
+  checkMayBind(kernel, drive, unsafeNoIommu);
   loadVfioPci(kernel);
+  if (!drive.behindIommu) checkNoIommuMode(kernel);
   const { refused, release } = claim(kernel, drive);
   try {
     if (refused.length > 0) {
@@ -156,9 +158,10 @@ function write(kernel: Kernel, path: string, text: string): void {
 
 /** A drive that a process has open stays with it: taking it away would hang until that process ends. */
 function checkFree(kernel: Kernel, drive: DriveEntry): void {
-  if (drive.group === null) return;
+  const node = groupNode(drive);
+  if (node === null) return;
   try {
-    closeSync(openSync(join(kernel.root, `/dev/vfio/${drive.group}`), constants.O_RDWR));
+    closeSync(openSync(join(kernel.root, node), constants.O_RDWR));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EBUSY') return;
     throw new NtxError(

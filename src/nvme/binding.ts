@@ -7,8 +7,10 @@ export interface VfioSource {
   readonly kind: 'vfio';
   /** "0000:02:00.0" */
   readonly address: string;
-  /** Its IOMMU group. */
+  /** Its IOMMU group; without an IOMMU N of /dev/vfio/noiommu-N. */
   readonly group: number;
+  /** No IOMMU stands between the drive and the machine's memory (no-iommu.ts). */
+  readonly noIommu?: boolean;
 }
 
 /** What the simulated drive does wrong, from its read number `command` (from 0) on, for `times` reads. */
@@ -38,6 +40,8 @@ export interface SimSource {
   readonly hasInterrupts?: boolean;
   readonly neverReady?: boolean;
   readonly removalRequested?: boolean;
+  /** The drive reaches the driver's own memory alone, in parts of 2 MiB that lie apart. */
+  readonly noIommu?: boolean;
   /** Bytes that can be pinned at once. */
   readonly lockLimit?: number;
   readonly latencyNanoseconds?: number;
@@ -128,6 +132,8 @@ export interface VfioAddon {
   /** Pure parts, for tests. */
   readonly internals: {
     prps(iova: number, bytes: number, page: number, listIova: number): Float64Array;
+    /** The physical address of a huge page from the entries of a pagemap. */
+    hugePageAddress(entries: BigUint64Array, page: number): number;
     pieces(
       offset: number,
       bytes: number,

@@ -2,7 +2,7 @@
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import { lockedMemoryLimit } from './bind.js';
-import { type DriveEntry, type Kernel, listDrives, liveNeighbours } from './sysfs.js';
+import { type DriveEntry, groupNode, type Kernel, listDrives, liveNeighbours } from './sysfs.js';
 import { usesOf } from './usage.js';
 
 /** As of `ntx doctor` (src/cli/finding.ts). */
@@ -91,9 +91,7 @@ function driveFindings(kernel: Kernel, drive: DriveEntry): NvmeFinding[] {
 
 function groupFinding(kernel: Kernel, drive: DriveEntry): NvmeFinding {
   const name = drive.address;
-  if (drive.group === null) {
-    return { name, state: 'missing', found: 'in no IOMMU group', advice: 'see IOMMU above' };
-  }
+  if (!drive.behindIommu) return { name, state: 'missing', found: 'behind no IOMMU', advice: 'see IOMMU above' };
   const neighbours = liveNeighbours(kernel, drive);
   if (neighbours.length === 0) return { name, state: 'ok', found: `IOMMU group ${drive.group}, alone` };
   const list = neighbours.map((one) => `${one.address} (${one.driver})`).join(', ');
@@ -107,7 +105,7 @@ function permissions(kernel: Kernel, drive: DriveEntry): NvmeFinding[] {
     const found = 'with the kernel’s driver; ntx takes it after `ntx nvme bind`';
     return [{ name, state: 'note', found, advice: `sudo ntx nvme bind ${drive.address}` }];
   }
-  const node = `/dev/vfio/${drive.group}`;
+  const node = groupNode(drive) ?? '/dev/vfio';
   try {
     accessSync(join(kernel.root, node), constants.R_OK | constants.W_OK);
     return [{ name, state: 'ok', found: `${node} may be opened by this user` }];

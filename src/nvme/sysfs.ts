@@ -66,8 +66,9 @@ export interface DriveEntry {
   readonly address: string;
   /** The kernel's driver: nvme, vfio-pci; null: none has it. */
   readonly driver: string | null;
-  /** null: no IOMMU is at work for it. */
+  /** VFIO's number for it; null: no IOMMU is at work for it, and VFIO does not have it without one. */
   readonly group: number | null;
+  readonly behindIommu: boolean;
   /** Of these, only drives of the kernel's driver tell. */
   readonly serial: string | null;
   readonly model: string | null;
@@ -79,6 +80,8 @@ export interface DriveEntry {
 const PCI = '/sys/bus/pci/devices';
 /** Class 01 (storage), 08 (NVM), interface 02 (NVMe). */
 const NVME_CLASS = '0x010802';
+/** VFIO's name of the groups that it makes for devices without an IOMMU. */
+const NO_IOMMU_GROUP = 'vfio-noiommu';
 /** /sys counts in these whatever the blocks of a drive are. */
 const SECTOR = 512;
 
@@ -98,6 +101,7 @@ function describeDrive(kernel: Kernel, address: string): DriveEntry {
     address,
     driver: kernel.target(`${folder}/driver`),
     group: group === null ? null : Number(group),
+    behindIommu: group !== null && kernel.text(`/sys/kernel/iommu_groups/${group}/name`) !== NO_IOMMU_GROUP,
     serial: controller ? kernel.text(`${about}/serial`) : null,
     model: controller ? kernel.text(`${about}/model`) : null,
     namespaces: controller ? namespacesOf(kernel, controller) : [],
@@ -126,6 +130,11 @@ function namespacesOf(kernel: Kernel, controller: string): Namespace[] {
     const id = kernel.number(`${folder}/nsid`) ?? Number(/n(\d+)$/.exec(name)![1]);
     return [{ name, id, start: 0, bytes: bytes * SECTOR, partitions }];
   });
+}
+
+/** VFIO's file of a drive's group; null: it has none. */
+export function groupNode(drive: DriveEntry): string | null {
+  return drive.group === null ? null : `/dev/vfio/${drive.behindIommu ? '' : 'noiommu-'}${drive.group}`;
 }
 
 /** Other devices of a drive's IOMMU group that somebody uses. Bridges belong to the path and are no obstacle to VFIO. */

@@ -16,22 +16,19 @@ export interface TakenDrive {
 /**
  * A drive that VFIO has stays there. One of the kernel's driver is taken, and comes back when `giveBack` is called or this
  * process ends in whatever way: a watchdog sees to it.
+ * @param unsafeNoIommu a drive behind no IOMMU may be taken, with a warning of what is at stake
  */
-export async function takeDrive(kernel: Kernel, address: string): Promise<TakenDrive> {
+export async function takeDrive(kernel: Kernel, address: string, unsafeNoIommu = false): Promise<TakenDrive> {
   const before = findDrive(kernel, address);
   const stays = before.driver === 'vfio-pci';
   const watchdog = stays ? null : startWatchdog(before.address);
   try {
-    const drive = stays ? before : bind(kernel, address);
+    const drive = bind(kernel, address, unsafeNoIommu);
     if (drive.group === null) {
-      throw new NtxError(
-        'unsupported',
-        `drive ${address} is in no IOMMU group`,
-        '`ntx nvme status` says how to get one',
-      );
+      throw new NtxError('io', `VFIO has made no group for drive ${address}`, '`dmesg | tail` says why');
     }
     return {
-      source: { kind: 'vfio', address: drive.address, group: drive.group },
+      source: { kind: 'vfio', address: drive.address, group: drive.group, noIommu: !drive.behindIommu },
       giveBack: async () => watchdog?.end(),
     };
   } catch (error) {

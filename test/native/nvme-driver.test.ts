@@ -62,6 +62,7 @@ describe('reads of a simulated drive', () => {
     ['lists over several pages', { mdts: 11 }, { commandBytes: 8 << 20, depth: 4 }],
     ['commands of one page, no interrupts', { mdts: 1, hasInterrupts: false, latencyNanoseconds: 2000 }, {}],
     ['nothing can be pinned for a read', { lockLimit: 12 << 20 }, {}],
+    ['no IOMMU: memory in parts that lie apart', { noIommu: true, mdts: 11 }, { commandBytes: 8 << 20, threads: 2 }],
     ['sleeps at once', { latencyNanoseconds: 100_000 }, { spinMicroseconds: 0, threads: 2 }],
   ];
   test.each(variants)('any bytes to any address: %s', async (_, source, options) => {
@@ -108,6 +109,16 @@ describe('reads of a simulated drive', () => {
     expect(drive.stats.mappedBytes).toBe(pinned);
     await drive.unpin(view);
     expect(drive.stats.mappedBytes).toBe(before);
+  });
+
+  test('without an IOMMU every byte goes through the driver’s own memory, and no probe is made', async () => {
+    const drive = await simulated({ noIommu: true });
+    const view = new Uint8Array(1 << 20);
+    await expect(drive.pin(view)).rejects.toThrow(/no memory but the driver's own/);
+    await drive.read(view, [{ offset: 0, bytes: view.length, at: 0 }]);
+    expect(Buffer.compare(view, DATA.subarray(0, view.length))).toBe(0);
+    expect(drive.stats).toMatchObject({ bouncedBytes: view.length, dmaFaults: 0 });
+    await expect(drive.probe({})).rejects.toThrow(/no probes without an IOMMU/);
   });
 
   test('reads of nothing, and beyond the end', async () => {

@@ -190,6 +190,47 @@ test('addresses for the drive: aligned, never twice, inside what the IOMMU allow
   expect(() => new internals.IovaSpace(0, 8191).take(8192, 4096)).toThrow(/no 8192 addresses left/);
 });
 
+describe('huge pages without an IOMMU', () => {
+  const PRESENT = 1n << 63n;
+  /** 512 entries of a pagemap: one after the other from a frame on. */
+  const entries = (frame: bigint, changed: [number, bigint][] = []) => {
+    const list = BigUint64Array.from({ length: 512 }, (_, i) => PRESENT | (frame + BigInt(i)));
+    for (const [i, entry] of changed) list[i] = entry;
+    return list;
+  };
+
+  test('their address is that of their first small page', () => {
+    const frame = fc.bigInt({ min: 1n, max: (1n << 31n) - 1n }).map((n) => n * 512n);
+    // Bits above the frame's number are of other things: soft-dirty, exclusively mapped, file.
+    const flags = fc.constantFrom(0n, 1n << 55n, 1n << 56n, 1n << 61n);
+    fc.assert(
+      fc.property(frame, flags, (first, flag) => {
+        const list = entries(first).map((entry) => entry | flag);
+        expect(internals.hugePageAddress(list, 4096)).toBe(Number(first) * 4096);
+      }),
+    );
+  });
+
+  test('what is no huge page is refused, wherever it differs from one', () => {
+    const change = fc.record({ at: fc.nat(511), by: fc.integer({ min: 1, max: 1 << 20 }) });
+    fc.assert(
+      fc.property(change, ({ at, by }) => {
+        const other = PRESENT | BigInt(512 * 9 + at + by);
+        expect(() => internals.hugePageAddress(entries(512n * 9n, [[at, other]]), 4096)).toThrow(/no huge page/);
+        const absent = [[at, BigInt(512 * 9 + at)]] as [number, bigint][];
+        expect(() => internals.hugePageAddress(entries(512n * 9n, absent), 4096)).toThrow(/not in memory/);
+      }),
+    );
+    expect(() => internals.hugePageAddress(entries(512n * 9n + 1n), 4096)).toThrow(/no huge page of 2 MiB/);
+    expect(() => internals.hugePageAddress(entries(512n * 9n).slice(0, 256), 4096)).toThrow(/no huge page of 2 MiB/);
+  });
+
+  test('hidden addresses are told from those', () => {
+    const hidden = new BigUint64Array(512).fill(PRESENT);
+    expect(() => internals.hugePageAddress(hidden, 4096)).toThrow(/CAP_SYS_ADMIN/);
+  });
+});
+
 test('one thread keeps 95 % of a drive of 14 GB/s and 80 us busy with commands of 1 MiB', () => {
   const drive = { bytes: 16 * 2 ** 30, latencyNanoseconds: 80_000, bytesPerSecond: 14e9, cpuNanoseconds: 2000 };
   const share = (depth: number) => {

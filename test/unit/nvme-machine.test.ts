@@ -2,10 +2,12 @@
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import type { NtxError } from '../../src/errors.js';
 import { bind, checkMayBind, findDrive } from '../../src/nvme/bind.js';
 import { nvmeStatus } from '../../src/nvme/status.js';
-import { Kernel, listDrives, liveNeighbours } from '../../src/nvme/sysfs.js';
+import { groupNode, Kernel, listDrives, liveNeighbours } from '../../src/nvme/sysfs.js';
+import { takeDrive } from '../../src/nvme/take.js';
 import { usesOf } from '../../src/nvme/usage.js';
 
 const roots: string[] = [];
@@ -67,6 +69,7 @@ describe('drives', () => {
         address: DRIVE,
         driver: 'nvme',
         group: 14,
+        behindIommu: true,
         serial: 'S7U',
         model: 'Fast SSD',
         link: '16.0 GT/s PCIe x4',
@@ -138,10 +141,6 @@ describe('uses of a drive', () => {
 describe('IOMMU groups', () => {
   const check = (kernel: Kernel) => checkMayBind(kernel, findDrive(kernel, DRIVE));
 
-  test('without one the drive is refused', () => {
-    expect(() => check(machine(drive('nvme', null)))).toThrow(/stands behind no IOMMU/);
-  });
-
   test('bridges and unused devices are no neighbours, others are', () => {
     const quiet = [device('0000:00:01.0', '0x060400', 'pcieport', 14), device('0000:02:00.1', '0x020000', null, 14)];
     const kernel = machine(drive(), ...quiet, device('0000:02:00.2', '0x020000', 'vfio-pci', 14));
@@ -149,6 +148,68 @@ describe('IOMMU groups', () => {
     expect(() => check(kernel)).not.toThrow();
     const live = machine(drive(), ...quiet, device('0000:03:00.0', '0x030000', 'nvidia', 14));
     expect(() => check(live)).toThrow(/shares IOMMU group 14 with devices that are in use: 0000:03:00.0 \(nvidia\)/);
+  });
+});
+
+describe('without an IOMMU', () => {
+  const SWITCH = '/sys/module/vfio/parameters/enable_unsafe_noiommu_mode';
+  const loaded = { '/sys/bus/pci/drivers/vfio-pci/x': '' };
+  const root = { '/proc/self/status': 'CapEff:\t000001ffffffffff' };
+  const refusal = (...parts: Record<string, string>[]) => {
+    try {
+      bind(machine(drive('nvme', null), loaded, ...parts), DRIVE, true);
+    } catch (error) {
+      const { code, message, advice } = error as NtxError;
+      return [code, `${message}; ${advice}`];
+    }
+    return [];
+  };
+  const warnings: Error[] = [];
+  beforeAll(() => {
+    vi.spyOn(process, 'emitWarning').mockImplementation((text) => {
+      warnings.push(text as Error);
+    });
+  });
+  afterAll(() => vi.restoreAllMocks());
+
+  test('a drive is refused, with what is at stake and the option that insists', () => {
+    const kernel = machine(drive('nvme', null));
+    const refuse = () => bind(kernel, DRIVE);
+    expect(refuse).toThrow(/stands behind no IOMMU: .* can overwrite any memory of this machine/);
+    expect(refuse).toThrow(expect.objectContaining({ advice: expect.stringMatching(/VT-d .* --unsafe-no-iommu/) }));
+    expect(warnings).toEqual([]);
+  });
+
+  test('insisting warns of the same, and needs a kernel with the mode, turned on, and its capabilities', () => {
+    expect(refusal(root)).toEqual(['unsupported', expect.stringMatching(/without the option CONFIG_VFIO_NOIOMMU/)]);
+    expect(warnings.map(String)).toEqual([expect.stringMatching(/can overwrite any memory of this machine/)]);
+    expect(refusal(root, { [SWITCH]: 'N' })).toEqual(['unsupported', expect.stringContaining(`sudo tee ${SWITCH}`)]);
+    const user = { '/proc/self/status': 'CapEff:\t0000000000000000' };
+    expect(refusal(user, { [SWITCH]: 'Y' })).toEqual(['unsupported', expect.stringMatching(/CAP_SYS_RAWIO/)]);
+    const rawOnly = { '/proc/self/status': 'CapEff:\t0000000000020000' };
+    expect(refusal(rawOnly, { [SWITCH]: 'Y' })).toEqual(['unsupported', expect.stringMatching(/CAP_SYS_ADMIN/)]);
+    // Beyond them lies the claim of the drive's namespace, which is no file of this machine.
+    expect(refusal(root, { [SWITCH]: 'Y' })).toEqual([
+      'unsupported',
+      expect.stringMatching(/nvme0n1 is not to be opened/),
+    ]);
+  });
+
+  test('a drive that VFIO has without one is told by its group, and refused as well', async () => {
+    const unsafe = { '/sys/kernel/iommu_groups/0/name': 'vfio-noiommu' };
+    const kernel = machine(drive('vfio-pci', 0), unsafe);
+    const found = findDrive(kernel, DRIVE);
+    expect([found.behindIommu, groupNode(found)]).toEqual([false, '/dev/vfio/noiommu-0']);
+    await expect(takeDrive(kernel, DRIVE)).rejects.toThrow(/stands behind no IOMMU/);
+    const { source } = await takeDrive(kernel, DRIVE, true);
+    expect(source).toEqual({ kind: 'vfio', address: DRIVE, group: 0, noIommu: true });
+    expect(nvmeStatus(kernel)).toContainEqual(expect.objectContaining({ name: DRIVE, found: 'behind no IOMMU' }));
+  });
+
+  test('behind one, the option changes nothing', async () => {
+    warnings.length = 0;
+    const { source } = await takeDrive(machine(drive('vfio-pci')), DRIVE, true);
+    expect([source.noIommu, warnings]).toEqual([false, []]);
   });
 });
 

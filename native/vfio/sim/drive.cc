@@ -13,7 +13,7 @@ namespace ntx::nvme {
 
 namespace {
 
-constexpr uint64_t kPage = 4096;
+constexpr uint64_t kPage = 4096, kPart = 2 << 20;
 constexpr uint64_t kNever = ~uint64_t{0};
 /// Sleeps are cut to this, so that threads that wait see what others have put in.
 constexpr uint64_t kSliceNs = 500'000;
@@ -194,6 +194,8 @@ void SimDrive::cut_off() {
   gone_ = true;
 }
 
+DmaReach SimDrive::reach() const { return knobs_.no_iommu ? DmaReach{kPart, false, true} : DmaReach{}; }
+
 uint64_t SimDrive::map(void* address, uint64_t bytes) {
   const std::scoped_lock lock(mutex_);
   if (reinterpret_cast<uintptr_t>(address) % kPage != 0 || bytes % kPage != 0) {
@@ -203,8 +205,9 @@ uint64_t SimDrive::map(void* address, uint64_t bytes) {
     throw std::runtime_error("locking " + std::to_string(bytes) + " bytes failed: the limit is " +
                              std::to_string(knobs_.lock_limit));
   }
-  const uint64_t iova = space_.take(bytes, kPage);
-  mappings_[iova] = {static_cast<uint8_t*>(address), bytes};
+  const uint64_t gap = knobs_.no_iommu ? kPart : 0;
+  const uint64_t iova = space_.take(gap + bytes, knobs_.no_iommu ? kPart : kPage) + gap;
+  mappings_[iova] = {static_cast<uint8_t*>(address), bytes, gap};
   mapped_bytes_ += bytes;
   return iova;
 }
@@ -213,7 +216,7 @@ void SimDrive::unmap(uint64_t iova) {
   const std::scoped_lock lock(mutex_);
   const auto mapping = mappings_.find(iova);
   if (mapping == mappings_.end()) return;
-  space_.give_back(iova, mapping->second.bytes);
+  space_.give_back(iova - mapping->second.gap, mapping->second.gap + mapping->second.bytes);
   mapped_bytes_ -= mapping->second.bytes;
   mappings_.erase(mapping);
 }

@@ -45,6 +45,8 @@ struct SimKnobs {
   bool interrupts = true;
   bool never_ready = false;
   bool removal_requested = false;
+  /// As without an IOMMU: the drive reaches the driver's own memory alone, in parts of 2 MiB that lie apart.
+  bool no_iommu = false;
   /// Bytes that may be mapped for DMA at once, as RLIMIT_MEMLOCK limits them; 0: any.
   uint64_t lock_limit = 0;
 
@@ -70,6 +72,7 @@ class SimDrive : public Transport {
   uint64_t register_bytes() const override { return uint64_t{1} << 32; }
   uint32_t read32(uint32_t offset) override;
   void write32(uint32_t offset, uint32_t value) override;
+  DmaReach reach() const override;
   uint64_t map(void* address, uint64_t bytes) override;
   void unmap(uint64_t iova) override;
   unsigned vectors() const override { return knobs_.interrupts ? 32 : 0; }
@@ -139,7 +142,7 @@ class SimDrive : public Transport {
   IovaSpace space_;
   struct Mapping {
     uint8_t* address;
-    uint64_t bytes;
+    uint64_t bytes, gap;  // in front of it
   };
   std::map<uint64_t, Mapping> mappings_;
 };
