@@ -65,27 +65,32 @@ function findFile(folder, name) {
     .find((path) => path.endsWith(`/${name}`));
 }
 
-/** Builds the initramfs once for a kernel and an init; returns its path. */
-export function buildInitramfs({ busybox, modules }) {
-  const image = join(GUEST, 'initramfs.img');
-  const stamp = join(GUEST, 'initramfs.stamp');
+/** Builds the initramfs once for a kernel, modules that were built anew, and an init; returns its path. */
+export function buildInitramfs({ busybox, modules, rebuilt = {} }) {
+  const tree = join(GUEST, ['initramfs', ...Object.keys(rebuilt)].join('-'));
+  const image = `${tree}.img`;
+  const stamp = `${tree}.stamp`;
   const key = `${modules}\n${INIT}`;
   if (existsSync(image) && existsSync(stamp) && readFileSync(stamp, 'utf8') === key) return image;
-  const tree = join(GUEST, 'initramfs');
   rmSync(tree, { recursive: true, force: true });
   for (const folder of ['bin', 'modules']) mkdirSync(join(tree, folder), { recursive: true });
   copyFileSync(busybox, join(tree, 'bin/busybox'));
   writeFileSync(join(tree, 'init'), INIT);
   chmodSync(join(tree, 'init'), 0o755);
   for (const name of MODULES) {
-    const packed = readFileSync(findFile(modules, `${name}.ko.xz`));
-    const unpacked = execFileSync(busybox, ['unxz', '-c'], { input: packed, maxBuffer: 64 << 20 });
-    writeFileSync(join(tree, 'modules', `${name.replaceAll('-', '_')}.ko`), unpacked);
+    writeFileSync(
+      join(tree, 'modules', `${name.replaceAll('-', '_')}.ko`),
+      rebuilt[name] ? readFileSync(rebuilt[name]) : unpackModule(busybox, findFile(modules, `${name}.ko.xz`)),
+    );
   }
   const command = `cd '${tree}' && '${busybox}' find . | '${busybox}' cpio -o -H newc > '${image}' 2>/dev/null`;
   execFileSync(busybox, ['sh', '-c', command]);
   writeFileSync(stamp, key);
   return image;
+}
+
+function unpackModule(busybox, path) {
+  return execFileSync(busybox, ['unxz', '-c'], { input: readFileSync(path), maxBuffer: 64 << 20 });
 }
 
 /** Makes an ext4 image of `mib` MiB that holds a folder, `offset` bytes into the file. */

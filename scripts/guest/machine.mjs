@@ -16,8 +16,7 @@ export class Machine {
   monitor;
   /** What kernel and init have written. */
   console = '';
-  /** A command has not ended in its time: nothing more can be run. */
-  hasHung = false;
+  #hasHung = false;
   #waiting = null;
   #agentText = '';
   #qmpText = '';
@@ -69,13 +68,13 @@ export class Machine {
   /** Runs a shell line inside of the payload to its end; one after the other. */
   run(line, timeoutMs = 90_000) {
     const ran = this.#queue.then(async () => {
-      if (this.hasHung) throw new Error('the emulated machine does not answer any more');
+      if (this.#hasHung) throw new Error('the emulated machine does not answer any more');
       const answer = this.#answer();
       this.agent.write(`${Buffer.from(line).toString('base64')}\n`);
       const limit = sleep(timeoutMs, null, { ref: false });
       const ended = await Promise.race([answer, limit]);
       if (ended) return ended;
-      this.hasHung = true;
+      this.#hasHung = true; // nothing more can be run
       throw new Error(
         `"${line}" did not end in ${timeoutMs} ms; so far:\n${this.#agentText}\n${this.console.slice(-3000)}`,
       );
@@ -128,7 +127,8 @@ export class Machine {
   }
 
   async close() {
-    const ended = this.process.exitCode === null ? once(this.process, 'exit') : null;
+    const runs = this.process.exitCode === null && this.process.signalCode === null;
+    const ended = runs ? once(this.process, 'exit') : null;
     this.process.kill('SIGKILL');
     await ended;
     this.agent.destroy();
@@ -165,17 +165,15 @@ export class Machine {
 }
 
 function qemuArguments(images, options, folder) {
-  const { memoryMiB = 1024, hugePages = 32 } = options;
+  const { memoryMiB = 1024, hugePages = 32, processors = 1, iommu = true } = options;
   const socket = (name) => `socket,id=${name},path=${join(folder, name)},server=on,wait=off`;
   return [
     ...images.parts.firmware.split(':').flatMap((path) => ['-L', path]),
-    ...'-machine q35,kernel-irqchip=split -accel tcg -cpu qemu64,+rdrand,+rdseed -smp 2 -nodefaults -no-reboot'.split(
-      ' ',
-    ),
-    ...`-m ${memoryMiB} -display none -serial stdio`.split(' '),
+    ...'-machine q35,kernel-irqchip=split -accel tcg -cpu qemu64,+rdrand,+rdseed -nodefaults -no-reboot'.split(' '),
+    ...`-smp ${processors} -m ${memoryMiB} -display none -serial stdio`.split(' '),
     ...['-kernel', images.parts.kernel, '-initrd', images.initramfs],
-    ...['-append', `console=ttyS0 quiet panic=-1 intel_iommu=on iommu=pt HUGE=${hugePages}`],
-    ...['-device', 'intel-iommu,intremap=on,caching-mode=on'],
+    ...['-append', `console=ttyS0 quiet panic=-1 intel_iommu=${iommu ? 'on' : 'off'} iommu=pt HUGE=${hugePages}`],
+    ...(iommu ? ['-device', 'intel-iommu,intremap=on,caching-mode=on'] : []),
     ...['-chardev', socket('qmp'), '-mon', 'chardev=qmp,mode=control'],
     ...[
       '-chardev',

@@ -7,6 +7,8 @@ export interface GuestParts {
   readonly busybox: string;
   readonly kernel: string;
   readonly modules: string;
+  /** Modules by name that take the place of the kernel's own. */
+  readonly rebuilt?: Readonly<Record<string, string>>;
 }
 
 /** The folder of everything for the guest, build/guest. */

@@ -11,11 +11,15 @@ export const GUEST = join(root, 'build/guest');
 const PACKAGES = {
   qemu: ['qemu-system-x86', 'busybox-static'],
   kernel: ['linux-image-cloud-amd64'],
+  'no-iommu': ['linux-image-cloud-amd64', 'linux-headers-cloud-amd64', 'linux-source'],
 };
 /** QEMU 7.2 and Linux 6.1 of Debian 12 are older than what this was tried with. */
 const BACKPORTS = ['bookworm'];
 
-function unpacked(part, codename) {
+/** The packages of a part, unpacked; the folder that stands for `/`. */
+export function unpacked(part) {
+  const release = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
+  const codename = /^VERSION_CODENAME=(.*)$/m.exec(release)?.[1] ?? '';
   const folder = join(GUEST, part);
   const done = join(folder, 'done');
   if (!existsSync(done)) {
@@ -34,6 +38,12 @@ function foldersWith(top, pattern) {
   return [...new Set(files.map((entry) => entry.parentPath ?? entry.path))];
 }
 
+/** The kernel of a folder that stands for `/`. */
+export function kernelIn(system) {
+  const [version] = readdirSync(join(system, 'lib/modules'));
+  return { kernel: join(system, 'boot', `vmlinuz-${version}`), modules: join(system, 'lib/modules', version) };
+}
+
 /**
  * Where the parts lie. Throws an Error with the reason where they cannot be had.
  * @returns {{ qemu: string, libraries: string, firmware: string, busybox: string, kernel: string, modules: string }}
@@ -42,11 +52,7 @@ export function guestParts() {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw new Error(`the emulated machine is for Linux on x64; this is ${process.platform} on ${process.arch}`);
   }
-  const release = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
-  const codename = /^VERSION_CODENAME=(.*)$/m.exec(release)?.[1] ?? '';
-  const emulator = unpacked('qemu', codename);
-  const system = unpacked('kernel', codename);
-  const [version] = readdirSync(join(system, 'lib/modules'));
+  const emulator = unpacked('qemu');
   return {
     qemu: join(emulator, 'usr/bin/qemu-system-x86_64'),
     libraries: foldersWith(emulator, /\.so(\.\d+)*$/).join(':'),
@@ -56,7 +62,6 @@ export function guestParts() {
       join(emulator, 'usr/lib/ipxe/qemu'),
     ].join(':'),
     busybox: [join(emulator, 'bin/busybox'), join(emulator, 'usr/bin/busybox')].find(existsSync),
-    kernel: join(system, 'boot', `vmlinuz-${version}`),
-    modules: join(system, 'lib/modules', version),
+    ...kernelIn(unpacked('kernel')),
   };
 }

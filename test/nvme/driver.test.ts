@@ -1,11 +1,12 @@
 // The driver against QEMU's controllers behind an emulated IOMMU: from discovery to reading, and what goes wrong on the way.
-import { createHash, randomFillSync } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Machine } from '../../scripts/guest/machine.mjs';
-import { jsonLines, machineImages, SKIP_NVME } from './images.js';
+import { compareReads, driveSteps, hashOf, type ReadStep, randomReads } from './drive-steps.js';
+import { machineImages, SKIP_NVME } from './images.js';
 
 const MIB = 2 ** 20;
 const BYTES = 96 * MIB;
@@ -23,7 +24,6 @@ const FAILS_ALWAYS = 50_000;
 
 let folder = '';
 let machine: Machine;
-let isBound = false;
 
 function driveArguments(image: string): string[] {
   const file = (node: string) =>
@@ -50,58 +50,17 @@ function driveArguments(image: string): string[] {
   ];
 }
 
-async function drive(address: string, steps: readonly object[], options: object = {}, timeoutMs?: number) {
-  const line = `node /ntx/guest/drive.mjs '${JSON.stringify({ address, options, steps })}'`;
-  const { output } = await machine.run(line, timeoutMs);
-  const lines = jsonLines(output);
-  if (lines.length === 0) throw new Error(output);
-  return lines;
-}
+const drive = (address: string, steps: readonly object[], options: object = {}) =>
+  driveSteps(machine, address, steps, options);
+const compare = (address: string, reads: readonly ReadStep[], options: object = {}) =>
+  compareReads(machine, address, DATA, reads, options);
+const hash = (offset: number, bytes: number) => hashOf(DATA, offset, bytes);
 
-const hash = (offset: number, bytes: number) =>
-  createHash('sha256')
-    .update(DATA.subarray(offset, offset + bytes))
-    .digest('hex');
-
-/** Reads all of these at once and compares them. */
-async function compare(address: string, reads: readonly (readonly [number, number, number])[], options: object = {}) {
-  const [info, ...rest] = await drive(address, [{ reads }, { stats: 1 }], options);
-  expect(rest[0]).toEqual({ ok: reads.map(([offset, bytes]) => hash(offset, bytes)) });
-  expect(rest.at(-1)).toEqual({ closed: true });
-  return { info: info.info, stats: rest[1].ok };
-}
-
-/** Ranges that differ in every run: any offset, from one byte to megabytes, to any address. */
-function randomReads(count: number, most: number): [number, number, number][] {
-  return Array.from({ length: count }, () => {
-    const bytes = 1 + Math.floor(most ** Math.random());
-    return [Math.floor(Math.random() * (BYTES - bytes)), bytes, Math.floor(Math.random() * 4097)];
-  });
-}
-
-async function boot(): Promise<void> {
-  const drives = driveArguments(join(folder, 'drive.img'));
-  machine = await Machine.boot(machineImages(), { drives, memoryMiB: 1024 });
-}
-
-const bindAll = () =>
-  machine.must(`node /ntx/dist/main.js nvme bind ${PLAIN} ${LARGE_BLOCKS} ${FAULTY} ${REMOVABLE} 2>&1`);
-
-// Once in some ten boots the emulated machine stops hearing of its devices (its agent's port too, and before any command of ours
-// has begun), while its clock runs on: such a machine is started again, and the test with it.
-describe.skipIf(SKIP_NVME)('an emulated drive', { retry: 1 }, () => {
+describe.skipIf(SKIP_NVME)('an emulated drive', () => {
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'ntx-nvme-'));
     writeFileSync(join(folder, 'drive.img'), DATA);
-    await boot();
-  }, 300_000);
-
-  beforeEach(async () => {
-    if (!machine.hasHung) return;
-    console.warn(`the emulated machine is started again:\n${machine.console.slice(-2000)}`);
-    await machine.close();
-    await boot();
-    if (isBound) await bindAll();
+    machine = await Machine.boot(machineImages(), { drives: driveArguments(join(folder, 'drive.img')) });
   }, 300_000);
 
   afterAll(async () => {
@@ -124,8 +83,8 @@ describe.skipIf(SKIP_NVME)('an emulated drive', { retry: 1 }, () => {
   });
 
   test('goes to vfio-pci and may be opened there', async () => {
-    const bound = await bindAll();
-    isBound = true;
+    const all = [PLAIN, LARGE_BLOCKS, FAULTY, REMOVABLE];
+    const bound = await machine.must(`node /ntx/dist/main.js nvme bind ${all.join(' ')} 2>&1`);
     expect(bound.match(/is with vfio-pci now/g)).toHaveLength(4);
     const [opened, closed] = await drive(PLAIN, []);
     expect(opened.info).toMatchObject({
@@ -140,7 +99,7 @@ describe.skipIf(SKIP_NVME)('an emulated drive', { retry: 1 }, () => {
   });
 
   test('reads ranges of every kind, byte by byte', async () => {
-    const edges: [number, number, number][] = [
+    const edges: ReadStep[] = [
       [0, 1, 0],
       [511, 2, 1],
       [4095, 4097, 4095],
@@ -150,7 +109,7 @@ describe.skipIf(SKIP_NVME)('an emulated drive', { retry: 1 }, () => {
       [512, 8192, 2048],
       [MIB - 4, 2 * MIB + 8, 4092],
     ];
-    const { stats } = await compare(PLAIN, [...edges, ...randomReads(60, 2 * MIB)], { threads: 2 });
+    const { stats } = await compare(PLAIN, [...edges, ...randomReads(60, 2 * MIB, BYTES)], { threads: 2 });
     expect(stats).toMatchObject({ retries: 0, aborts: 0, resets: 0 });
   });
 
@@ -163,13 +122,13 @@ describe.skipIf(SKIP_NVME)('an emulated drive', { retry: 1 }, () => {
 
   test('reads blocks of 4 KiB of another namespace, sleeping until interrupts', async () => {
     const options = { namespace: 3, spinMicroseconds: 0, threads: 2 };
-    const { info, stats } = await compare(LARGE_BLOCKS, randomReads(40, MIB), options);
+    const { info, stats } = await compare(LARGE_BLOCKS, randomReads(40, MIB, BYTES), options);
     expect(info).toMatchObject({ blockBytes: 4096, transferLimit: 512 << 10, commandBytes: 512 << 10 });
     expect((stats as { sleeps: number }).sleeps).toBeGreaterThan(0);
   });
 
   test('reads without interrupts, one command at a time', async () => {
-    const { info } = await compare(PLAIN, randomReads(20, MIB), { interrupts: false, depth: 1 });
+    const { info } = await compare(PLAIN, randomReads(20, MIB, BYTES), { interrupts: false, depth: 1 });
     expect(info).toMatchObject({ interrupts: false, depth: 1 });
   });
 
@@ -245,7 +204,6 @@ describe.skipIf(SKIP_NVME)('an emulated drive', { retry: 1 }, () => {
   });
 
   test('goes back to the kernel: each by unbind, all by restore', async () => {
-    isBound = false;
     expect(await machine.must(`node /ntx/dist/main.js nvme unbind ${PLAIN} 2>&1`)).toMatch(/is with nvme now/);
     const restored = await machine.must('node /ntx/dist/main.js nvme restore 2>&1');
     expect(restored).toContain(`${LARGE_BLOCKS} is with nvme now`);

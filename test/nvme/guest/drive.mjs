@@ -2,9 +2,9 @@
 //
 //   node drive.mjs '{ "address", "options", "steps": [{ "read": [offset, bytes, shift] }, { "probe": {...} }, ...] }'
 import { createHash } from 'node:crypto';
-import { readlinkSync } from 'node:fs';
-import { basename } from 'node:path';
+import { findDrive } from '../dist/nvme/bind.js';
 import { NvmeDrive } from '../dist/nvme/drive.js';
+import { Kernel } from '../dist/nvme/sysfs.js';
 
 const GUARD = 64;
 const { address, options = {}, steps } = JSON.parse(process.argv[2]);
@@ -53,8 +53,9 @@ async function run(drive, step) {
 }
 
 try {
-  const group = Number(basename(readlinkSync(`/sys/bus/pci/devices/${address}/iommu_group`)));
-  const drive = await NvmeDrive.open({ kind: 'vfio', address, group }, options, (reason) => {
+  const { group, behindIommu } = findDrive(new Kernel(), address);
+  const source = { kind: 'vfio', address, group, noIommu: !behindIommu };
+  const drive = await NvmeDrive.open(source, options, (reason) => {
     say({ lost: reason });
     onLost();
   });
