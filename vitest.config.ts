@@ -1,4 +1,6 @@
 import { defineConfig } from 'vitest/config';
+import { findCompiler } from './scripts/native/environment.mjs';
+import { addonsAreBuilt } from './test/addons-once.js';
 
 const project = (name: string, include: string[], testTimeout = 20_000) => ({ test: { name, include, testTimeout } });
 
@@ -17,17 +19,36 @@ const without = ({ test }: ReturnType<typeof project>, exclude: string[]) => ({ 
 /** Files one after the other: each has an emulated machine. */
 const inTurn = ({ test }: ReturnType<typeof withSetup>) => ({ test: { ...test, fileParallelism: false } });
 
+const BUILT = 'test/build-once.ts';
+const ADDONS = 'test/addons-once.ts';
+
+/** What a machine without a compiler cannot check. With one, addons that are missing are a failure. */
+const withAddons = () => [
+  withSetup(project('native', ['test/native/**/*.test.ts'], 60_000), ADDONS),
+  without(withSetup(project('model', ['test/model/**/*.test.ts'], 300_000), ADDONS, BUILT), GPU),
+  withSetup(project('package', ['test/package/**/*.test.ts'], 300_000), ADDONS, BUILT),
+  inTurn(withSetup(project('nvme', ['test/nvme/**/*.test.ts'], 180_000), ADDONS, BUILT)),
+];
+
+const hasAddons = addonsAreBuilt() || (await findCompiler()) !== null;
+if (!hasAddons) {
+  console.error(
+    'ntx: there is no C++ compiler here: all tests of what it builds (the projects native, model, package and nvme,',
+  );
+  console.error('ntx: and the kernels of the cpu backend) are left out');
+}
+
 export default defineConfig({
   test: {
     projects: [
       project('unit', ['test/unit/**/*.test.ts']),
-      without(project('kernels', ['test/kernels/**/*.test.ts'], 120_000), GPU),
-      project('native', ['test/native/**/*.test.ts'], 60_000),
-      without(withSetup(project('model', ['test/model/**/*.test.ts'], 300_000), 'test/build-once.ts'), GPU),
-      withSetup(project('package', ['test/package/**/*.test.ts'], 300_000), 'test/build-once.ts'),
-      inTurn(withSetup(project('nvme', ['test/nvme/**/*.test.ts'], 180_000), 'test/build-once.ts')),
-      withSetup(project('cuda', CUDA, 120_000), 'test/build-once.ts'),
-      withSetup(project('webgpu', WEBGPU, 300_000), 'test/build-once.ts', 'test/vulkan-once.ts'),
+      without(project('kernels', ['test/kernels/**/*.test.ts'], 120_000), [
+        ...GPU,
+        ...(hasAddons ? [] : ['test/kernels/cpu.test.ts']),
+      ]),
+      ...(hasAddons ? withAddons() : []),
+      withSetup(project('cuda', CUDA, 120_000), BUILT),
+      withSetup(project('webgpu', WEBGPU, 300_000), BUILT, 'test/vulkan-once.ts'),
     ],
   },
 });
