@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
-import { findCompiler } from './scripts/native/environment.mjs';
+import { findCompiler } from './src/cli/machine.js';
 import { addonsAreBuilt } from './test/addons-once.js';
 
 const project = (name: string, include: string[], testTimeout = 20_000) => ({ test: { name, include, testTimeout } });
@@ -30,7 +30,7 @@ const withAddons = () => [
   inTurn(withSetup(project('nvme', ['test/nvme/**/*.test.ts'], 180_000), ADDONS, BUILT)),
 ];
 
-const hasAddons = addonsAreBuilt() || (await findCompiler()) !== null;
+const hasAddons = addonsAreBuilt() || findCompiler() !== null;
 if (!hasAddons) {
   console.error(
     'ntx: there is no C++ compiler here: all tests of what it builds (the projects native, model, package and nvme,',
