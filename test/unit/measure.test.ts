@@ -1,10 +1,11 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { createReferenceBackend } from '../../src/backend/reference/reference.js';
 import type { GgmlType } from '../../src/gguf/types.js';
 import { allocateWeights } from '../../src/placement/measure/bench-memory.js';
+import { lastLevelCacheBytes } from '../../src/placement/measure/caches.js';
 import { threadCounts } from '../../src/placement/measure/cpu.js';
 import { cheapestNearBest, DISK_MEMORY_BYTES, groupByDisk, measureDisk } from '../../src/placement/measure/disk.js';
 import { measureLaunch } from '../../src/placement/measure/launch.js';
@@ -161,6 +162,25 @@ test('the disk of a file, in the way that its reader takes', async () => {
     await expect(groupByDisk([join(folder, 'none')])).rejects.toMatchObject({ code: 'io' });
   } finally {
     memory.free();
+    await rm(folder, { recursive: true });
+  }
+});
+
+test('caches that several processors share count once', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'ntx-caches-'));
+  try {
+    for (const [cpu, sharedBy, size] of [
+      ['cpu0', '0-1', '107520K'],
+      ['cpu1', '0-1', '107520K'],
+      ['cpu2', '2-3', '96M'],
+    ]) {
+      await mkdir(join(folder, cpu, 'cache/index3'), { recursive: true });
+      await writeFile(join(folder, cpu, 'cache/index3/shared_cpu_list'), `${sharedBy}\n`);
+      await writeFile(join(folder, cpu, 'cache/index3/size'), `${size}\n`);
+    }
+    expect(lastLevelCacheBytes(folder)).toBe((107520 << 10) + (96 << 20));
+    expect(lastLevelCacheBytes(join(folder, 'nothing'))).toBe(0);
+  } finally {
     await rm(folder, { recursive: true });
   }
 });

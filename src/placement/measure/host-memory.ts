@@ -2,11 +2,14 @@
 import type { Backend } from '../../backend/backend.js';
 import { hostMemory } from '../budget.js';
 import type { HostDescription } from '../machine.js';
+import { lastLevelCacheBytes } from './caches.js';
 import { copyUntil } from './link.js';
 import type { Clock } from './timing.js';
 
-/** Beyond the caches of large servers, and filled in a tenth of a second. */
-const BYTES = 256 * 2 ** 20;
+/** Filled in a tenth to half of a second. */
+const BYTES = { least: 256 * 2 ** 20, most: 2 ** 30 };
+/** Of the caches: what is read in a circle is found there again in part, even if there is somewhat more of it. */
+const CACHES = 6;
 /** Of what is free: in a small control group the kernel would end the process. */
 const PART_OF_FREE = 0.25;
 
@@ -21,7 +24,8 @@ export async function measureHostMemory(
   link: { readonly device: Backend; readonly cpu: HostReader } | null,
   now: Clock,
 ): Promise<Pick<HostDescription, 'readRate' | 'withLink'>> {
-  const bytes = Math.floor(Math.min(BYTES, PART_OF_FREE * hostMemory().freeBytes));
+  const wanted = Math.min(BYTES.most, Math.max(BYTES.least, CACHES * lastLevelCacheBytes()));
+  const bytes = Math.floor(Math.min(wanted, PART_OF_FREE * hostMemory().freeBytes));
   const readRate = await cpu.measureReadBandwidth(bytes);
   if (link === null) return { readRate, withLink: null };
   const reading = link.cpu.measureReadBandwidth(bytes);

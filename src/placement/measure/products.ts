@@ -4,10 +4,13 @@ import type { Op } from '../../backend/ops.js';
 import { StepBuffer } from '../../backend/step.js';
 import { type GgmlType, typeBytes } from '../../gguf/types.js';
 import type { ProductRate, ProductRates } from '../machine.js';
+import { lastLevelCacheBytes } from './caches.js';
 import { type Allowance, fastestOfMany } from './timing.js';
 
 /** Columns of every matrix: the width of an 8B model, a multiple of every type's block. */
 const COLS = 4096;
+/** Of the processor's caches. */
+const CACHES = 4;
 /** Every device accepts such offsets. */
 const ALIGNMENT = 256;
 /** What is measured with; the cyclic read of all matrices has to be beyond the caches. */
@@ -26,7 +29,12 @@ export function productSizes({ backend, kind }: DeviceInfo): ProductSizes {
     return { totalBytes: mebibyte, matrixBytes: mebibyte / 4, rows: [1, 16], readingRows: 1 };
   }
   const rows = [1, 4, 16, 128];
-  if (kind === 'cpu') return { totalBytes: 128 * mebibyte, matrixBytes: 16 * mebibyte, rows, readingRows: 1 };
+  if (kind === 'cpu') {
+    // Servers keep hundreds of megabytes in their caches: rates would be twice what a model's weights come at.
+    const beyondCaches = Math.ceil((CACHES * lastLevelCacheBytes()) / (16 * mebibyte)) * 16 * mebibyte;
+    const totalBytes = Math.min(512 * mebibyte, Math.max(128 * mebibyte, beyondCaches));
+    return { totalBytes, matrixBytes: 16 * mebibyte, rows, readingRows: 1 };
+  }
   return { totalBytes: 256 * mebibyte, matrixBytes: 32 * mebibyte, rows, readingRows: 16 };
 }
 
