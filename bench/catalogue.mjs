@@ -89,7 +89,7 @@ function onCpuToo(machine, quick) {
 
 function withDisk(machine) {
   const model = ['llama-70b', 'Q4_K'];
-  const options = ['--vram', '15.5', '--disk', '4', '--staging', '3', '--tokens', '5', '--prompts', '0', '--save'];
+  const options = ['--vram', '15.5', '--disk', '4', '--staging', '3', '--tokens', '16', '--prompts', '0', '--save'];
   return over(machine, 'cuda', [model], [['bench/stream.mjs', modelPath(machine, model), ...options]]);
 }
 
@@ -112,7 +112,7 @@ function fromDisk(machine, quick) {
     [
       ['bench/disk.mjs', path, '--save'],
       ['bench/planned.mjs', path, '--backend', 'cpu', '--ram', '700MiB', ...tokens],
-      ['bench/stream-limit.mjs', path, ...tokens],
+      ['bench/stream-limit.mjs', path, '--turns', quick ? '2' : '6', '--save'],
     ],
   );
 }
@@ -204,10 +204,13 @@ export const CATALOGUE = [
   },
   {
     name: 'growth',
-    question: 'Does a process grow while it decodes?',
-    results: /^memory-[\w.-]+$/,
+    question: 'Does a process grow while it decodes, and while it streams?',
+    results: /^(memory|stream-growth)-[\w.-]+$/,
     plan: (_machine, quick) =>
-      always(['bench/memory.mjs', '--backend', 'cpu', '--tokens', quick ? '2000' : '10000', '--save']),
+      always(
+        ['bench/memory.mjs', '--backend', 'cpu', '--tokens', quick ? '2000' : '10000', '--save'],
+        ['bench/stream-growth.mjs', '--threads', '1', '--minutes', quick ? '1' : '30', '--save'],
+      ),
   },
   {
     name: 'disk',

@@ -5,7 +5,7 @@
 //
 //   node bench/stream-growth.mjs [MODEL] [--backend cpu] [--adapter NAME] [--threads N] [--minutes 30 | --tokens N] [--context 256]
 //                                [--save]
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -14,6 +14,7 @@ import { describeMachine } from '../dist/cli/machine.js';
 import { createForward } from '../dist/load-forward.js';
 import { EMBEDDED_MODEL, openModel } from '../dist/open-model.js';
 import { Sequence } from '../dist/sequence.js';
+import { saveResult } from './save.mjs';
 import { stridedPlan } from './stream/plan.mjs';
 
 const { values, positionals } = parseArgs({
@@ -94,10 +95,7 @@ const result = {
   samples,
 };
 console.log(JSON.stringify(result));
-if (values.save) {
-  const file = `${result.date.slice(0, 10)}-stream-growth-${backend.device.backend}.json`;
-  writeFileSync(new URL(`results/${file}`, import.meta.url), `${JSON.stringify(result, null, 1)}\n`);
-}
+if (values.save) saveResult(`stream-growth-${backend.device.backend}`, result);
 await loaded.close();
 await backend.dispose();
 if (growth.rss > MOST_GROWTH || growth.handles > 0 || growth.threads > 0) process.exitCode = 1;

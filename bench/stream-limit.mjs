@@ -1,20 +1,26 @@
-// Decoding under a hard limit of RAM: `ntx bench MODEL --backend cpu --ram` in a memory control group (version 1 or 2) where one
-// can be made, beside the bound of its own disk rate: decoding at best takes bytes streamed per pass / rate. Without a control
-// group the peak of resident memory says whether the limit was kept. Needs dist/.
+// Decoding under a hard limit of RAM, in a memory control group (version 1 or 2) where one can be made, beside the bound of its
+// own disk rate: decoding at best takes bytes streamed per pass / rate. The rate is measured in turns with the passes. Without a
+// control group the peak of resident memory says whether the limit was kept. Needs dist/.
 //
-//   node bench/stream-limit.mjs MODEL [--limit 700MiB] [--share 80] [--tokens 32] [--save]
+//   node bench/stream-limit.mjs MODEL [--limit 700MiB] [--share 80] [--turns 6] [--seconds 3] [--save]
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { describeMachine } from '../dist/cli/machine.js';
+import { loadModel } from '../dist/index.js';
+import { StreamRecorder } from '../dist/streaming/stream-recorder.js';
 import { saveResult } from './save.mjs';
+import { DiskPeak } from './stream/disk.mjs';
 
 const { values, positionals } = parseArgs({
   options: {
     limit: { type: 'string', default: '700MiB' },
     share: { type: 'string', default: '80' },
-    tokens: { type: 'string', default: '32' },
+    turns: { type: 'string', default: '6' },
+    seconds: { type: 'string', default: '3' },
+    inside: { type: 'boolean', default: false },
     save: { type: 'boolean', default: false },
   },
   allowPositionals: true,
@@ -41,36 +47,78 @@ function makeGroup() {
   }
 }
 
-const group = makeGroup();
-try {
-  const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
-  // What Node itself takes is not ntx's to plan.
+/** Runs this file again, under the limit, and tells what it says. */
+function measure() {
+  const group = makeGroup();
+  try {
+    const args = [process.execPath, fileURLToPath(import.meta.url), '--inside', ...process.argv.slice(2)];
+    const script = group === null ? 'exec "$@"' : `echo $$ > ${group.folder}/cgroup.procs && exec "$@"`;
+    const { status, stdout } = spawnSync('sh', ['-c', script, 'sh', ...args], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      encoding: 'utf8',
+    });
+    if (status !== 0) throw new Error(`decoding ended with ${status}`);
+    const groupPeak = group === null ? null : Number(readFileSync(group.peak, 'utf8'));
+    return { ...JSON.parse(stdout), limit, groupPeak };
+  } finally {
+    if (group !== null) rmdirSync(group.folder);
+  }
+}
+
+/** What Node itself takes is not ntx's to plan. */
+async function decode() {
   const ram = `${Math.floor((limit * Number(values.share)) / 100)}B`;
-  const bench = [main, 'bench', model, '--backend', 'cpu', '--ram', ram, '--json', '--repeat', '1'];
-  const args = [process.execPath, ...bench, '--tokens', values.tokens, '--prompt-tokens', '16'];
-  const script = group === null ? 'exec "$@"' : `echo $$ > ${group.folder}/cgroup.procs && exec "$@"`;
-  const { status, stdout } = spawnSync('sh', ['-c', script, 'sh', ...args], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    encoding: 'utf8',
-    maxBuffer: 2 ** 28,
-  });
-  if (status !== 0) throw new Error(`ntx bench ended with ${status}`);
-  const { date, machine, device, stream, memory } = JSON.parse(stdout);
-  const { seconds, bytes, peaks, predicted, busy } = stream;
-  const bound = peaks.disk / bytes.disk;
-  const result = {
-    ...{ date, machine, device: device.name, model: basename(model), limit, inGroup: group !== null },
-    groupPeak: group === null ? null : Number(readFileSync(group.peak, 'utf8')),
-    loadPeak: memory.peakOfLoad,
-    ...{
-      tokensPerSecond: 1 / seconds,
-      predictedTokensPerSecond: 1 / predicted.seconds,
-      busyShare: busy.disk / seconds,
-    },
-    ...{ bytesPerPass: bytes.disk, diskAlone: peaks.disk, bound, shareOfBound: 1 / seconds / bound },
+  const loaded = await loadModel(model, { backend: 'cpu', ram, context: 256, maxRows: 16 });
+  const loadPeak = process.resourceUsage().maxRSS * 1024;
+  const { backend, chosen, config, files, sequence, streamer } = loaded;
+  if (chosen === null) throw new Error('the model fits into the limit: nothing is streamed');
+  const { transfers, prediction } = chosen.placement.answer.plan.schedules[0];
+  const disk = await DiskPeak.open(
+    backend,
+    files,
+    transfers.flatMap(({ extents }) => extents),
+  );
+  const recorder = new StreamRecorder(
+    backend,
+    loaded.model.units.map(({ bytes }) => bytes),
+  );
+  streamer.watcher = recorder;
+  let passes = 0;
+  const pass = () => {
+    if (sequence.room === 0) sequence.truncate(0);
+    return sequence.extend([(passes++ * 7919) % config.vocabulary]);
   };
+  await pass();
+  const turns = [];
+  for (let turn = 0; turn < Number(values.turns); turn++) {
+    await disk.measure(Number(values.seconds));
+    await pass();
+    const before = passes;
+    const began = performance.now();
+    while (performance.now() - began < 1000 * Number(values.seconds)) await pass();
+    const { seconds, busy } = await recorder.window(began, performance.now());
+    turns.push({ passes: passes - before, seconds, diskBusy: busy.disk, computeBusy: busy.compute });
+  }
+  await disk.measure(Number(values.seconds));
+  const sum = (key) => turns.reduce((total, turn) => total + turn[key], 0);
+  const alone = disk.rates();
+  const bytesPerPass = transfers.flatMap(({ extents }) => extents).reduce((total, { bytes }) => total + bytes, 0);
+  const bound = alone[0].rate / bytesPerPass;
+  const tokensPerSecond = sum('passes') / sum('seconds');
+  const result = {
+    ...{ date: new Date().toISOString(), machine: describeMachine(), device: backend.device.name },
+    ...{ model: basename(model), loadPeak, bytesPerPass, alone },
+    ...{ tokensPerSecond, predictedTokensPerSecond: 1 / prediction.seconds, bound },
+    ...{ shareOfBound: tokensPerSecond / bound, diskBusyShare: sum('diskBusy') / sum('seconds'), turns },
+  };
+  console.log(JSON.stringify(result));
+  await disk.close();
+  await loaded.dispose();
+}
+
+if (values.inside) await decode();
+else {
+  const result = measure();
   console.log(JSON.stringify(result, null, 1));
   if (values.save) saveResult(`stream-limit-${basename(model, '.gguf')}`, result);
-} finally {
-  if (group !== null) rmdirSync(group.folder);
 }

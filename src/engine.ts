@@ -7,6 +7,8 @@ import { createForward, type LoadedForward } from './load-forward.js';
 import type { ModelConfig } from './model/index.js';
 import { EMBEDDED_MODEL, type OpenedModel, openModel } from './open-model.js';
 import type { LoadModelOptions } from './options.js';
+import type { KnownMachine } from './placement/machine-for.js';
+import type { ReadSize } from './streaming/open-reader.js';
 
 const DEFAULT_CONTEXT = 4096;
 /** Rows of a prompt's pass: a GPU needs more of them to be busy, and a CPU's memory is better used for weights. */
@@ -50,7 +52,9 @@ async function loadByPlan(
 ): Promise<PlannedForward> {
   const load = async (chosen: ChosenPlan | null) => {
     const plan = chosen?.placement.answer.plan;
-    return { ...(await createForward(opened, backend, chosen?.sizes ?? sizes, { ...options, plan })), chosen };
+    const readSize = chosen ? readSizeOf(chosen.known) : undefined;
+    const loaded = await createForward(opened, backend, chosen?.sizes ?? sizes, { ...options, plan, readSize });
+    return { ...loaded, chosen };
   };
   const first = await choosePlan(opened, backend, sizes, options);
   try {
@@ -61,6 +65,12 @@ async function loadByPlan(
     if (second === null) throw error;
     return load(second);
   }
+}
+
+/** In which the disks were found fastest; where there are several, the one with most bytes in flight. */
+function readSizeOf({ machine, disks }: KnownMachine): ReadSize {
+  const sizes = disks.map((disk) => ({ depth: machine.disks[disk].depth, maxBytes: machine.disks[disk].blockBytes }));
+  return sizes.reduce((most, size) => (size.depth * size.maxBytes > most.depth * most.maxBytes ? size : most));
 }
 
 /** The sizes of passes that options ask for, on a kind of device. Throws NtxError('bad-argument'). */

@@ -8,7 +8,7 @@ import { allocateBuffers } from './streaming/buffers.js';
 import { HIDDEN, RecordedCpuUnits } from './streaming/cpu-units.js';
 import type { FileReader } from './streaming/file-reader.js';
 import type { LoadOptions } from './streaming/load.js';
-import { openReader } from './streaming/open-reader.js';
+import { openReader, type ReadSize } from './streaming/open-reader.js';
 import { placeWeights } from './streaming/place.js';
 import { type ExecutablePlan, recordPlan, residentPlan } from './streaming/recording.js';
 import { ReopeningReader } from './streaming/reopening-reader.js';
@@ -20,6 +20,8 @@ export interface ForwardOptions extends LoadOptions {
   readonly plan?: ExecutablePlan | undefined;
   /** What reads units of the tier `disk`, and is closed with the rest. Default: the fastest way to the model's files. */
   readonly reader?: FileReader | undefined;
+  /** How that reads: as the plan takes it to. Default: the usual way. */
+  readonly readSize?: ReadSize | undefined;
   /** Compare the checksum of every unit that is read again with that of its first read. */
   readonly verify?: boolean | undefined;
   /** Makes what computes units of the tier `host-compute`; it is disposed with the rest. Default: the cpu backend. */
@@ -69,7 +71,7 @@ export async function createForward(
     for (const { list } of recordings) await list.ready?.(options.onKernels);
     const paths = gguf.files.map(({ path }) => path);
     const { verify = false } = options;
-    const open = () => openReader(paths);
+    const open = () => openReader(paths, options.readSize);
     const openAgain = async () => (verify ? new ReopeningReader(await open(), open) : open());
     const reader = plan.staging.length === 0 ? null : (options.reader ?? (await openAgain()));
     const parts = { backend, model, placed, recordings, reader, verify, load: options, cpu: cpuUnits };

@@ -9,9 +9,9 @@ const WAYS = [
   { depth: 8, maxBytes: 2 ** 20 },
   { depth: 32, maxBytes: 2 ** 19 },
 ];
-/** Each lane reads as much at a time: all of them together twice what a way has at the drive at a time. */
-const LANES = 4;
-const LANE_BYTES = 8 << 20;
+/** Each lane reads so much at a time: all of them together more than any way has at the drive at a time. */
+const LANES = 6;
+const LANE_BYTES = 4 << 20;
 
 /** Reads what the disk transfers of a pass read, in their order and round and round, by each way for a part of the time. */
 export class DiskPeak {
@@ -20,7 +20,7 @@ export class DiskPeak {
   #pieces;
   #next = 0;
 
-  /** `extents`: of a pass. Its memory (32 MiB) is allocated here. */
+  /** `extents`: of a pass. Its memory (24 MiB) is allocated here. */
   static async open(backend, files, extents) {
     const peak = new DiskPeak();
     peak.#pieces = extents.flatMap(cut);

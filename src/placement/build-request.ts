@@ -194,7 +194,10 @@ function drivesOf({ name, disks }: Machine): Drive[] {
   return disks.map(driveOf);
 }
 
-function driveOf({ rate, requestSeconds, depth, alignment, blockBytes }: DiskDescription): Drive {
+/** Of one read of a plan: the reader cuts it for the drive, and a unit is one read or a few. */
+const MOST_READ_BYTES = 2 ** 30;
+
+function driveOf({ rate, requestSeconds, depth, alignment }: DiskDescription): Drive {
   return {
     bytesPerSecond: rate,
     // Requests that are in flight together wait together.
@@ -202,6 +205,6 @@ function driveOf({ rate, requestSeconds, depth, alignment, blockBytes }: DiskDes
     latencySeconds: requestSeconds,
     queueDepth: depth,
     alignment,
-    maxBytes: Math.max(alignment, Math.floor(blockBytes / alignment) * alignment),
+    maxBytes: MOST_READ_BYTES,
   };
 }

@@ -82,7 +82,7 @@ export interface Drive {
   readonly queueDepth: number;
   /** A power of two that offsets and lengths are multiples of, except at the end of a file. */
   readonly alignment: number;
-  /** Bytes of one request at most: a multiple of `alignment`. */
+  /** Bytes of one read at most: a multiple of `alignment`. */
   readonly maxBytes: number;
 }
 

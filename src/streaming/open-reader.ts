@@ -15,7 +15,18 @@ const MAX_DEPTH = 1024;
 const PAGE = 4096;
 const MAX_REQUEST_BYTES = 2 ** 30;
 
-export interface ReaderOptions {
+/** Bytes in flight that keep a fast drive, or a virtual one behind a network, busy; more of them gain little anywhere. */
+export const USUAL_READS: ReadSize = { depth: 16, maxBytes: 2 ** 20 };
+
+export interface ReadSize {
+  /** Requests that each drive has at a time. */
+  readonly depth: number;
+  /** Bytes of one request to a drive, a multiple of 4096. */
+  readonly maxBytes: number;
+}
+
+/** Depth and size of reads: USUAL_READS where they are not given. */
+export interface ReaderOptions extends Partial<ReadSize> {
   /**
    * Default: the faster one on this file system, for memory that has been used before. What has not is better filled by pread,
    * whose threads have the kernel make its pages in parallel: a ring's thread does that alone.
@@ -28,10 +39,6 @@ export interface ReaderOptions {
    * been downloaded. Reads past the cache do not add to it. Default: false.
    */
   readonly useCache?: boolean;
-  /** Requests that each drive has at a time. */
-  readonly depth?: number;
-  /** Bytes of one request to a drive, a multiple of 4096. */
-  readonly maxBytes?: number;
 }
 
 /**
@@ -43,7 +50,7 @@ export async function openReader(paths: readonly string[], options: ReaderOption
   if (onDrive !== undefined) return new NvmeReader(onDrive, paths);
   const { addon } = loadHostAddon();
   if (addon === null) return openNodeReader(paths);
-  const { method, direct, useCache = false, depth = 16, maxBytes = 2 ** 19 } = options;
+  const { method, direct, useCache = false, depth, maxBytes } = { ...USUAL_READS, ...options };
   checkWhole('depth', depth, 1, MAX_DEPTH);
   checkWhole('maxBytes', maxBytes, PAGE, MAX_REQUEST_BYTES);
   if (maxBytes % PAGE !== 0) throw badArgument('maxBytes', `a multiple of ${PAGE}`, maxBytes);

@@ -7,7 +7,13 @@ import type { GgmlType } from '../../src/gguf/types.js';
 import { allocateWeights } from '../../src/placement/measure/bench-memory.js';
 import { lastLevelCacheBytes } from '../../src/placement/measure/caches.js';
 import { threadCounts } from '../../src/placement/measure/cpu.js';
-import { cheapestNearBest, DISK_MEMORY_BYTES, groupByDisk, measureDisk } from '../../src/placement/measure/disk.js';
+import {
+  cheapestNearBest,
+  DISK_MEMORY_BYTES,
+  finalOf,
+  groupByDisk,
+  measureDisk,
+} from '../../src/placement/measure/disk.js';
 import { measureLaunch } from '../../src/placement/measure/launch.js';
 import { measureLink } from '../../src/placement/measure/link.js';
 import { bestProducts, measureProducts, productSizes } from '../../src/placement/measure/products.js';
@@ -137,6 +143,21 @@ test('of reads that are about as fast the one with the fewest bytes in flight', 
     { block: 1, depth: 4, rate: 96 },
   ];
   expect(cheapestNearBest(cells)).toBe(cells[2]);
+});
+
+test('the usual way of reading, unless another is clearly faster when it is looked at again', async () => {
+  const usual = { block: 2 ** 20, depth: 16, rate: 100, alignment: 512 };
+  const other = { block: 2 ** 20, depth: 1, rate: 300, alignment: 512 };
+  const rates = new Map([
+    [usual, [100, 90, 110]],
+    [other, [300, 20, 10]],
+  ]);
+  const again = async (cell: typeof usual) => ({ ...cell, rate: rates.get(cell)!.shift()! });
+  expect(await finalOf(again, other, usual)).toEqual({ ...usual, rate: 100 });
+  rates.set(usual, [100, 90, 110]).set(other, [140, 120, 130]);
+  expect(await finalOf(again, other, usual)).toEqual({ ...other, rate: 130 });
+  rates.set(other, [1, 2, 3]);
+  expect(await finalOf(again, other, undefined)).toEqual({ ...other, rate: 2 });
 });
 
 test('the disk of a file, in the way that its reader takes', async () => {
