@@ -1,8 +1,9 @@
 // Which transfer may be read, copied and used next: the schedule as a state machine, without memory, clocks or promises.
 //
-// A transfer goes through waiting -> reading -> read -> filled -> used. Reads, fills and uses each follow the order of the
-// schedule, which repeats without end: the first transfers of the next pass follow the last of this one. A staging buffer is
-// free again when its bytes have been copied (used, where kernels take them from there), a slot when its unit has been used.
+// A transfer goes through waiting -> reading -> read -> filled -> used. Fills, uses, and the reads into each staging buffer
+// follow the order of the schedule, which repeats without end: the first transfers of the next pass follow the last of this
+// one. A staging buffer is free again when its bytes have been copied (used, where kernels take them from there), a slot when
+// its unit has been used.
 import { NtxError } from '../errors.js';
 import type { Transfer } from '../placement/plan.js';
 
@@ -18,8 +19,8 @@ type OpenFlight = { -readonly [K in keyof Flight]: Flight[K] };
 
 export class SlotRing {
   #order: readonly Transfer[] = [];
-  /** Some of them are read. */
-  #reads = false;
+  /** Staging buffers that they are read into. */
+  #buffers = 0;
   /** What is under way or was looked at, from the next to be used on, without gaps. */
   #flights: OpenFlight[] = [];
   /** Place in the order of the first of them. */
@@ -43,7 +44,7 @@ export class SlotRing {
     );
     if (kept >= 0) this.#drop(kept);
     this.#order = order;
-    this.#reads = order.some(({ staging }) => staging !== null);
+    this.#buffers = new Set(order.flatMap(({ staging }) => staging ?? [])).size;
   }
 
   /** Gives up what has not been used: the next pass fetches it anew. Reads that are under way may still end. */
@@ -52,15 +53,21 @@ export class SlotRing {
     this.#first = 0;
   }
 
-  /** The next transfer to read; null while its staging buffer is in use, or where none is read. */
+  /**
+   * The first transfer to be read whose staging buffer is free, and of no transfer before it; null where all are in use. What
+   * waits for its buffer holds up nothing in the others: a drive that rests is time lost.
+   */
   nextRead(): Flight | null {
-    if (!this.#reads) return null;
-    // What is under way holds a slot or a staging buffer: the loop ends.
-    for (let i = 0; ; i++) {
-      const { transfer, stage } = this.#flight(i)!;
-      if (stage !== 'waiting' || transfer.staging === null) continue;
-      return this.#staging[transfer.staging] === null ? this.#flights[i] : null;
+    const passed = new Set<number>();
+    // The order repeats without end: every buffer of it comes up.
+    for (let i = 0; passed.size < this.#buffers; i++) {
+      const flight = this.#flight(i)!;
+      const { staging } = flight.transfer;
+      if (flight.stage !== 'waiting' || staging === null || passed.has(staging)) continue;
+      if (this.#staging[staging] === null) return flight;
+      passed.add(staging);
     }
+    return null;
   }
 
   startRead(flight: Flight): void {

@@ -134,12 +134,14 @@ describe.each(PLANS)('units %s', (_, choice) => {
     expect(await runBatches(loaded, BATCHES)).toEqual(wanted);
     const at = reader.count + 9;
     reader.damage = (bytes, count) => {
-      if (count === at) bytes[bytes.length >> 1] ^= 1;
+      // What was read ahead for another pass is read anew, before that fails.
+      if (count >= at) bytes[bytes.length >> 1] ^= 1;
     };
     await expect(runBatches(loaded, [...BATCHES, ...BATCHES])).rejects.toMatchObject({
       code: 'io',
       message: expect.stringMatching(/^(layer \d+ (attention|feed-forward)|output) \(from byte \d+/),
     });
+    reader.damage = null;
     expect(await runBatches(loaded, BATCHES)).toEqual(wanted);
     await loaded.free();
   });

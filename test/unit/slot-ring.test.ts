@@ -107,6 +107,23 @@ describe('the slot ring', () => {
     );
   });
 
+  test('reads on in other buffers while a transfer waits for its own', () => {
+    const order = [0, 0, 1].map((staging, unit): Transfer => ({ unit, slot: null, staging, extents: [] }));
+    const machine = new Machine();
+    machine.ring.begin(order);
+    const units = () => machine.reading.map(({ transfer }) => transfer.unit);
+    while (machine.read()) {}
+    // Unit 1 has to wait for unit 0 to be used.
+    expect(units()).toEqual([0, 2]);
+    machine.endRead(0, 'read');
+    expect([machine.read(), machine.use(), machine.read(), machine.read()]).toEqual([false, true, true, false]);
+    expect(units()).toEqual([2, 1]);
+    machine.endRead(1, 'read');
+    expect([machine.use(), machine.use()]).toEqual([true, false]);
+    // Unit 0 of the next pass.
+    expect([machine.read(), units()]).toEqual([true, [2, 0]]);
+  });
+
   test('prefetches across the end of a pass, and keeps that when the next pass begins', () => {
     const order = [0, 1, 2].map((unit): Transfer => ({ unit, slot: unit % 2, staging: null, extents: [] }));
     const machine = new Machine();
