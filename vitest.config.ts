@@ -27,7 +27,7 @@ const withAddons = () => [
   withSetup(project('native', ['test/native/**/*.test.ts'], 60_000), ADDONS),
   without(withSetup(project('model', ['test/model/**/*.test.ts'], 300_000), ADDONS, BUILT), GPU),
   withSetup(project('package', ['test/package/**/*.test.ts'], 300_000), ADDONS, BUILT),
-  inTurn(withSetup(project('nvme', ['test/nvme/**/*.test.ts'], 180_000), ADDONS, BUILT)),
+  inTurn(withSetup(project('nvme', ['test/nvme/**/*.test.ts'], 180_000), ADDONS, BUILT, 'test/nvme-once.ts')),
 ];
 
 const hasAddons = addonsAreBuilt() || findCompiler() !== null;

@@ -271,7 +271,10 @@ Napi::Value DriveObject::stats(const Napi::CallbackInfo& info) {
   set(result, "aborts", stats.aborts);
   set(result, "resets", stats.resets);
   set(result, "sleeps", stats.sleeps);
-  if (const auto* sim = dynamic_cast<const SimDrive*>(&drive.transport())) {
+  if (auto* sim = dynamic_cast<SimDrive*>(&drive.transport())) {
+    Napi::Array opcodes = Napi::Array::New(info.Env());
+    for (const uint16_t opcode : sim->opcodes()) opcodes[opcodes.Length()] = Napi::Number::New(info.Env(), opcode);
+    result["opcodes"] = opcodes;
     set(result, "dmaFaults", sim->dma_faults());
     set(result, "mappedBytes", sim->mapped_bytes());
   }

@@ -4,9 +4,9 @@
 
 namespace ntx::nvme {
 
-/// Without an IOMMU (VFIO_NOIOMMU_IOMMU): the drive is told physical addresses, and a wrong one overwrites whatever lies
-/// there. It is told those of the driver's own huge pages alone: the kernel neither swaps these out nor moves them, as it
-/// does with ordinary pages behind a process's back.
+/// Without an IOMMU (VFIO_NOIOMMU_IOMMU): the drive is told physical addresses, and a wrong one overwrites whatever
+/// lies there. It is told those of the driver's own huge pages alone: the kernel neither swaps these out nor moves
+/// them, as it does with ordinary pages behind a process's back.
 class NoIommuContainer : public Container {
  public:
   /// `group`: N of /dev/vfio/noiommu-N, which takes CAP_SYS_RAWIO to open.

@@ -47,7 +47,9 @@ vfio_region_info region(int device, uint32_t index) {
   vfio_region_info info{};
   info.argsz = sizeof(info);
   info.index = index;
-  if (ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &info) != 0) fail_with_errno("VFIO does not describe the drive's regions");
+  if (ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &info) != 0) {
+    fail_with_errno("VFIO does not describe the drive's regions");
+  }
   return info;
 }
 

@@ -13,5 +13,7 @@ export interface GuestParts {
 
 /** The folder of everything for the guest, build/guest. */
 export const GUEST: string;
+/** Why there can be no emulated machine on this computer; null: nothing is known that stands in its way. */
+export function guestObstacle(): string | null;
 /** Where the parts lie, after they were fetched. Throws an Error with the reason where they cannot be had. */
 export function guestParts(): GuestParts;

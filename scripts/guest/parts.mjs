@@ -38,6 +38,18 @@ function foldersWith(top, pattern) {
   return [...new Set(files.map((entry) => entry.parentPath ?? entry.path))];
 }
 
+/** Why there can be no emulated machine on this computer; null: nothing is known that stands in its way. */
+export function guestObstacle() {
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    return `the emulated machine is for Linux on x64; this is ${process.platform} on ${process.arch}`;
+  }
+  const has = (command) =>
+    ['/usr/bin', '/bin', '/usr/sbin', '/sbin'].some((folder) => existsSync(join(folder, command)));
+  if (!has('apt-get') || !has('dpkg-deb')) return 'its parts are Debian packages, and there is no apt-get';
+  if (!has('mkfs.ext4')) return 'there is no mkfs.ext4 (package e2fsprogs)';
+  return null;
+}
+
 /** The kernel of a folder that stands for `/`. */
 export function kernelIn(system) {
   const [version] = readdirSync(join(system, 'lib/modules'));
@@ -49,9 +61,8 @@ export function kernelIn(system) {
  * @returns {{ qemu: string, libraries: string, firmware: string, busybox: string, kernel: string, modules: string }}
  */
 export function guestParts() {
-  if (process.platform !== 'linux' || process.arch !== 'x64') {
-    throw new Error(`the emulated machine is for Linux on x64; this is ${process.platform} on ${process.arch}`);
-  }
+  const obstacle = guestObstacle();
+  if (obstacle !== null) throw new Error(obstacle);
   const emulator = unpacked('qemu');
   return {
     qemu: join(emulator, 'usr/bin/qemu-system-x86_64'),

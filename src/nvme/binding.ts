@@ -97,6 +97,8 @@ export interface NativeDriveStats {
   /** Of the simulated drive: writes to addresses that it was never given. */
   readonly dmaFaults?: number;
   readonly mappedBytes?: number;
+  /** Of all its commands so far: those of the admin queue, and 0x100 + those of I/O queues. */
+  readonly opcodes?: readonly number[];
 }
 
 /** The end of a job; job 0: the drive is lost. */

@@ -72,7 +72,7 @@ describe.skipIf(SKIP_NVME)('without an IOMMU', () => {
       const refused = await machine.run(`${run} 2>&1`);
       expect([refused.status, refused.output]).toEqual([2, expect.stringMatching(/stands behind no IOMMU/)]);
       const { output } = await machine.run(`${run} --unsafe-no-iommu 2>&1`);
-      expect(output).toMatch(/UnsafeNoIommu: [^]*expected "ntxmap": 1/);
+      expect(output).toMatch(/UnsafeNoIommu: .*expected "ntxmap": 1/s);
     });
 
     test('reads ranges of every kind through the driver’s own huge pages, byte by byte', async () => {

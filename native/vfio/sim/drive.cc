@@ -109,6 +109,7 @@ void SimDrive::fetch(uint16_t id) {
   while (queue.head != queue.tail && !(status_ & kFatal) && !gone_) {
     const Command command = load<Command>(queue.iova + queue.head * sizeof(Command));
     queue.head = (queue.head + 1) % queue.entries;
+    opcodes_.insert(static_cast<uint16_t>((command.opcode_and_id & 0xff) | (id == 0 ? 0 : 0x100)));
     if (id == 0) {
       admin(command);
     } else {

@@ -85,6 +85,11 @@ class SimDrive : public Transport {
 
   /// Writes to addresses that were not mapped, which an IOMMU would have stopped.
   uint64_t dma_faults() const { return dma_faults_; }
+  /// Of all commands since it was made: those of the admin queue, and 100h + those of I/O queues.
+  std::set<uint16_t> opcodes() {
+    const std::scoped_lock lock(mutex_);
+    return opcodes_;
+  }
   uint64_t mapped_bytes() const { return mapped_bytes_; }
   /// Nanoseconds that data took at bytes_per_second.
   uint64_t busy_ns() const { return busy_ns_; }
@@ -139,6 +144,7 @@ class SimDrive : public Transport {
   std::map<uint16_t, Queue> submissions_, completions_;
   std::deque<Due> due_;
   std::set<unsigned> raised_;
+  std::set<uint16_t> opcodes_;
   IovaSpace space_;
   struct Mapping {
     uint8_t* address;

@@ -2,6 +2,7 @@
 //
 //   node drive.mjs '{ "address", "options", "steps": [{ "read": [offset, bytes, shift] }, { "probe": {...} }, ...] }'
 import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { findDrive } from '../dist/nvme/bind.js';
 import { NvmeDrive } from '../dist/nvme/drive.js';
 import { Kernel } from '../dist/nvme/sysfs.js';
@@ -42,9 +43,19 @@ function watchAborts(drive) {
   }, 50);
 }
 
+/** A read that the test holds back, and others that overtake it. */
+async function overtake(drive, [first, ...others]) {
+  const slow = read(drive, first);
+  await sleep(100);
+  const hashes = await Promise.all(others.map((each) => read(drive, each)));
+  say({ overtook: hashes });
+  return slow;
+}
+
 async function run(drive, step) {
   if (step.read) return read(drive, step.read);
   if (step.reads) return Promise.all(step.reads.map((each) => read(drive, each)));
+  if (step.overtake) return overtake(drive, step.overtake);
   if (step.probe) return drive.probe(step.probe);
   if (step.stats) return drive.stats;
   if (step.untilLost) return untilLost();
