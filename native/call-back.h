@@ -2,6 +2,7 @@
 #include <node_api.h>
 
 #include <initializer_list>
+#include <string>
 
 namespace ntx {
 
@@ -12,5 +13,32 @@ inline void call_back(napi_env env, napi_value function, std::initializer_list<n
   if (napi_get_undefined(env, &receiver) != napi_ok) return;
   napi_call_function(env, receiver, function, arguments.size(), arguments.begin(), nullptr);
 }
+
+/// An array for call_back() that is made without exceptions too.
+class ReportArray {
+ public:
+  explicit ReportArray(napi_env env) : env_(env), failed_(napi_create_array(env, &array_) != napi_ok) {}
+
+  void add(double number) {
+    napi_value value = nullptr;
+    append(value, napi_create_double(env_, number, &value));
+  }
+  void add(const std::string& text) {
+    napi_value value = nullptr;
+    append(value, napi_create_string_utf8(env_, text.data(), text.size(), &value));
+  }
+  /// Null where the worker is ending.
+  napi_value value() const { return failed_ ? nullptr : array_; }
+
+ private:
+  void append(const napi_value& value, napi_status made) {
+    failed_ = failed_ || made != napi_ok || napi_set_element(env_, array_, count_++, value) != napi_ok;
+  }
+
+  napi_env env_;
+  napi_value array_ = nullptr;
+  uint32_t count_ = 0;
+  bool failed_;
+};
 
 }  // namespace ntx

@@ -55,24 +55,15 @@ const char* name_of(int error) {
   }
 }
 
-/// Of a report, which must not throw (call-back.h): [id, failure, byte] for each request. Null where the worker is ending.
+/// [id, failure, byte] of each request.
 napi_value report_of(napi_env env, const std::vector<std::unique_ptr<Request>>& ended) {
-  napi_value array = nullptr;
-  if (napi_create_array_with_length(env, ended.size() * 3, &array) != napi_ok) return nullptr;
-  uint32_t at = 0;
+  ReportArray array(env);
   for (const auto& request : ended) {
-    napi_value values[3];
-    const char* name = name_of(request->error);
-    if (napi_create_double(env, static_cast<double>(request->id), &values[0]) != napi_ok ||
-        napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &values[1]) != napi_ok ||
-        napi_create_double(env, static_cast<double>(request->error_offset), &values[2]) != napi_ok) {
-      return nullptr;
-    }
-    for (napi_value value : values) {
-      if (napi_set_element(env, array, at++, value) != napi_ok) return nullptr;
-    }
+    array.add(static_cast<double>(request->id));
+    array.add(name_of(request->error));
+    array.add(static_cast<double>(request->error_offset));
   }
-  return array;
+  return array.value();
 }
 
 }  // namespace

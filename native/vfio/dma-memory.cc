@@ -10,12 +10,11 @@
 #include <string>
 
 #include "physical-address.h"
+#include "round-up.h"
 
 namespace ntx::nvme {
 
 namespace {
-
-uint64_t round_up(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
 
 uint8_t* map_pages(uint64_t bytes, int flags) {
   void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | flags, -1, 0);

@@ -70,8 +70,11 @@ Drive::Open opener(const Napi::Object& source, unsigned queues) {
   const bool no_iommu = flag_in(source, "noIommu", false);
   return [=] {
     std::unique_ptr<Container> container;
-    if (no_iommu) container = std::make_unique<NoIommuContainer>(group);
-    else container = std::make_unique<IommuContainer>(group);
+    if (no_iommu) {
+      container = std::make_unique<NoIommuContainer>(group);
+    } else {
+      container = std::make_unique<IommuContainer>(group);
+    }
     return std::make_unique<VfioTransport>(address, std::move(container), queues + 1);
   };
 }
@@ -144,22 +147,19 @@ void DriveObject::deliver(Napi::Env env, Napi::Function callback) {
     return;
   }
   bool closed = false;
-  Napi::Array list = Napi::Array::New(env, events.size());
-  for (uint32_t i = 0; i < events.size(); ++i) {
-    const DriveEvent& event = events[i];
+  ReportArray report(env);
+  for (const DriveEvent& event : events) {
     if (event.job != 0) unfinished_--;
     closed |= event.job == closing_ && closing_ != 0;
-    Napi::Object item = Napi::Object::New(env);
-    set(item, "job", event.job);
-    item["error"] = Napi::String::New(env, event.error);
-    set(item, "type", event.status.type);
-    set(item, "code", event.status.code);
-    set(item, "offset", event.offset);
-    list[i] = item;
+    report.add(static_cast<double>(event.job));
+    report.add(event.error);
+    report.add(event.status.type);
+    report.add(event.status.code);
+    report.add(static_cast<double>(event.offset));
   }
   if (unfinished_ == 0) events_.Unref(env);
   if (closed) finish(env);
-  call_back(env, callback, {list});
+  if (napi_value array = report.value()) call_back(env, callback, {array});
 }
 
 /// After close(): this object may go.

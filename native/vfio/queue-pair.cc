@@ -3,14 +3,14 @@
 #include <atomic>
 #include <cstring>
 
+#include "round-up.h"
+
 namespace ntx::nvme {
 
 namespace {
 
 /// Queues begin on a page of the controller (at most 64 KiB in use here).
 constexpr uint64_t kQueueAlignment = 64 << 10;
-
-uint64_t round_up(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
 
 }  // namespace
 

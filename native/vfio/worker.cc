@@ -9,6 +9,7 @@
 
 #include "prp.h"
 #include "reader.h"
+#include "round-up.h"
 
 namespace ntx::nvme {
 
@@ -26,8 +27,6 @@ constexpr int kAttempts = 3;
 constexpr uint8_t kAbortRequested = 0x07;
 
 uint64_t list_bytes_of(const DriveInfo& info) { return prp_list_pages(info.command_bytes, info.page) * info.page; }
-
-uint64_t round_up(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
 
 }  // namespace
 

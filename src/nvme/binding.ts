@@ -101,16 +101,11 @@ export interface NativeDriveStats {
   readonly opcodes?: readonly number[];
 }
 
-/** The end of a job; job 0: the drive is lost. */
-export interface DriveEvent {
-  readonly job: number;
-  /** Empty: no error, or one of the drive's own with type and code. */
-  readonly error: string;
-  readonly type: number;
-  readonly code: number;
-  /** Byte of the drive that could not be read. */
-  readonly offset: number;
-}
+/**
+ * The ends of jobs, five values each: the job (0: the drive is lost); an error (empty: none, or one of the drive's own); type and
+ * code of the drive's status; the byte of the drive that could not be read.
+ */
+export type DriveEvents = readonly (number | string)[];
 
 /** Calls return the number of a job, whose end comes as an event. */
 export interface NativeDrive {
@@ -128,7 +123,7 @@ export interface NativeDrive {
 }
 
 export interface VfioAddon {
-  readonly Drive: new (options: DriveOptions, onEvents: (events: readonly DriveEvent[]) => void) => NativeDrive;
+  readonly Drive: new (options: DriveOptions, onEvents: (events: DriveEvents) => void) => NativeDrive;
   /** [byte of the file, byte of the block device, bytes, FIEMAP_EXTENT_* flags] of every extent. */
   fileExtents(path: string): Float64Array;
   /** Pure parts, for tests. */

@@ -1,6 +1,5 @@
 import { NtxError } from '../errors.js';
 import {
-  type DriveEvent,
   type DriveOptions,
   loadVfioAddon,
   type NativeDrive,
@@ -16,6 +15,15 @@ export interface DriveRun {
   readonly offset: number;
   readonly bytes: number;
   readonly at: number;
+}
+
+/** As the addon's DriveEvents have it. */
+interface DriveEvent {
+  readonly job: number;
+  readonly error: string;
+  readonly type: number;
+  readonly code: number;
+  readonly offset: number;
 }
 
 interface Waiting {
@@ -38,7 +46,10 @@ export class NvmeDrive {
     private readonly onLost: (reason: string) => void,
   ) {
     this.#native = new (loadVfioAddon().Drive)(options, (events) => {
-      for (const event of events) this.#end(event);
+      for (let i = 0; i < events.length; i += 5) {
+        const [job, error, type, code, offset] = events.slice(i, i + 5);
+        this.#end({ job, error, type, code, offset } as DriveEvent);
+      }
     });
   }
 
