@@ -8,9 +8,9 @@ import { NtxError } from '../errors.js';
 import { describeDisk } from '../placement/system.js';
 import { gpuFindings } from './doctor-gpu.js';
 import { readerFinding } from './doctor-reader.js';
-import type { Finding } from './finding.js';
+import { type Finding, findingsText } from './finding.js';
 import { describeHugePages, describeMachine, findCompiler } from './machine.js';
-import { bytesText, print, printJson, table } from './output.js';
+import { bytesText, columnsOf, print, printJson } from './output.js';
 import { version } from './version.js';
 
 /** Of the tested versions, as package.json's engines says. */
@@ -40,7 +40,7 @@ async function doctor(folder: string | undefined, flags: { json?: boolean }): Pr
   if (flags.json) {
     const found = adapters instanceof NtxError ? [] : adapters;
     printJson({ ntx: version(), machine: describeMachine(), adapters: found, findings }, 2);
-  } else print(asText(findings));
+  } else print(findingsText(findings, columnsOf(process.stdout)));
 }
 
 /** Or why there is none to ask for: the package of WebGPU does not load. */
@@ -50,13 +50,6 @@ async function findAdapters(): Promise<readonly AdapterEntry[] | NtxError> {
     if (error instanceof NtxError) return error;
     throw error;
   });
-}
-
-function asText(findings: readonly Finding[]): string {
-  const marks = { ok: 'ok', missing: '--', note: '..' };
-  const rows = findings.map(({ name, state, found }) => [marks[state], name, found]);
-  const advice = findings.filter(({ state }) => state === 'missing').map(({ name, advice }) => `${name}: ${advice}\n`);
-  return `${table(rows)}\n${advice.length > 0 ? `To mend:\n${advice.join('')}` : 'Nothing is missing.\n'}`;
 }
 
 function software(): Finding[] {

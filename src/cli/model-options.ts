@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { BACKEND_NAMES, type BackendName } from '../backend/names.js';
 import type { LoadModelOptions } from '../options.js';
 import { choiceValue, wholeValue } from './values.js';
@@ -17,13 +17,9 @@ export interface ModelFlags {
 }
 
 export function addBackendOptions(command: Command): Command {
+  const backend = new Option('--backend <name>', 'what computes').choices(BACKEND_NAMES).default('auto');
   return command
-    .option(
-      '--backend <name>',
-      `what computes: ${BACKEND_NAMES.join(', ')}`,
-      choiceValue('--backend', BACKEND_NAMES),
-      'auto',
-    )
+    .addOption(backend.argParser(choiceValue('--backend', BACKEND_NAMES)))
     .option('-t, --threads <count>', 'threads (default: one a core)', wholeValue('--threads', 1, 1024))
     .option('--adapter <name>', "GPU adapter of webgpu: part of its name, or its number in 'ntx doctor'");
 }

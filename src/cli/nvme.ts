@@ -3,15 +3,16 @@ import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { NtxError } from '../errors.js';
 import type { DriveEntry } from '../nvme/sysfs.js';
+import { findingsText } from './finding.js';
 import { UNSAFE_NO_IOMMU } from './model-options.js';
-import { bytesText, note, print, printJson, table } from './output.js';
+import { bytesText, columnsOf, note, print, printJson, table } from './output.js';
 
 export function addNvme(program: Command): void {
   const nvme = program
     .command('nvme')
-    .summary('read models from a drive without the kernel’s driver')
+    .summary("read models from a drive without the kernel's driver")
     .description(
-      'Reads models from NVMe drives through VFIO, past the kernel’s driver and file system. Read docs/nvme.md first: it ' +
+      "Reads models from NVMe drives through VFIO, past the kernel's driver and file system. Read docs/nvme.md first: it " +
         'begins with what can go wrong.',
     );
   nvme
@@ -29,7 +30,7 @@ export function addNvme(program: Command): void {
     .command('map')
     .description('Records where a model lies on its drive, while its file system is mounted.')
     .argument('<model>', 'GGUF file')
-    .option('-o, --output <path>', 'the map to write (default: the model’s name with .ntxmap, in the current folder)')
+    .option('-o, --output <path>', "the map to write (default: the model's name with .ntxmap, in the current folder)")
     .action(map);
   nvme
     .command('bind')
@@ -41,7 +42,7 @@ export function addNvme(program: Command): void {
     .action(bindDrives);
   nvme
     .command('unbind')
-    .description('Gives a drive back to the kernel’s driver (as root).')
+    .description("Gives a drive back to the kernel's driver (as root).")
     .argument('<address...>', 'PCI addresses')
     .action(unbindDrives);
   nvme
@@ -80,10 +81,7 @@ async function status(address: string | undefined, flags: { json?: boolean }): P
   const { nvmeStatus } = await import('../nvme/status.js');
   const findings = nvmeStatus(new Kernel(), address);
   if (flags.json) return printJson(findings, 2);
-  const marks = { ok: 'ok', missing: '--', note: '..' };
-  print(table(findings.map(({ name, state, found }) => [marks[state], name, found])));
-  const advised = findings.filter((finding) => finding.state !== 'ok' && finding.advice !== undefined);
-  if (advised.length > 0) print(`To mend:\n${advised.map(({ name, advice }) => `${name}: ${advice}`).join('\n')}`);
+  print(findingsText(findings, columnsOf(process.stdout)));
 }
 
 async function map(path: string, flags: { output?: string }): Promise<void> {

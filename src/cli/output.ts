@@ -1,4 +1,5 @@
 // How the command line writes: results to stdout, everything else to stderr, so that it pipes.
+import { Help } from 'commander';
 import colors from 'picocolors';
 import prettyBytes from 'pretty-bytes';
 
@@ -12,6 +13,17 @@ export function note(text: string): void {
 
 export function print(text: string): void {
   process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
+}
+
+/** Where lines for a stream are broken: nowhere in files and pipes, which are searched line by line. */
+export function columnsOf(stream: NodeJS.WriteStream): number | null {
+  return stream.isTTY ? stream.columns || 80 : null;
+}
+
+/** Text broken between words into lines of at most `columns` less `indent`, which all but the first begin with; null: as it is. */
+export function wrapped(text: string, columns: number | null, indent = 0): string {
+  if (columns === null) return text;
+  return new Help().boxWrap(text, columns - indent).replaceAll('\n', `\n${' '.repeat(indent)}`);
 }
 
 /** A value as JSON on one line (or indented); 64-bit metadata that a number cannot hold is written as a string. */

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { NtxError } from '../errors.js';
 import { addBench } from './bench.js';
 import { addChat } from './chat.js';
+import { addCompletion } from './completion.js';
 import { addDoctor } from './doctor.js';
 import { addInspect } from './inspect.js';
 import { addMeasure } from './measure.js';
@@ -24,6 +25,7 @@ const COMMANDS = [
   addMeasure,
   addDoctor,
   addNvme,
+  addCompletion,
 ];
 
 /** Runs one command line (without node and the script). Throws NtxError for anything that the user can mend. */
@@ -37,11 +39,14 @@ export async function runCli(args: readonly string[]): Promise<void> {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
+    // A command of commands without one of them.
+    if (error.code === 'commander.help') return program.commands.find((each) => each.name() === args[0])?.outputHelp();
     if (error.exitCode !== 0) throw usageError(error, args);
   }
 }
 
-function createProgram(): Command {
+/** The program with all commands, before it has seen a command line. */
+export function createProgram(): Command {
   const program = new Command('ntx')
     .description('Runs GGUF language models.')
     .version(version(), '-V, --version', 'print the version')

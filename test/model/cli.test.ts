@@ -254,19 +254,6 @@ describe('the other commands', () => {
     for (const { state, advice } of findings) if (state === 'missing') expect(advice).toEqual(expect.any(String));
   });
 
-  test('help fits 80 columns, for ntx and every command', async () => {
-    const { stdout } = await ntx([]);
-    const commands = Array.from(stdout.matchAll(/^ {2}(\w+) /gm), ([, name]) => name);
-    expect(commands).toEqual(
-      expect.arrayContaining(['run', 'chat', 'inspect', 'bench', 'synth', 'perplexity', 'doctor']),
-    );
-    for (const args of [['--help'], ...commands.map((name) => [name, '--help'])]) {
-      const help = await ntx(args.filter((arg, i) => !(arg === '--help' && args[0] === 'help' && i > 0)));
-      expect(help).toMatchObject({ status: 0, stderr: '' });
-      expect(Math.max(...help.stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
-    }
-  });
-
   test('--version is that of the package', async () => {
     const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
     expect(await ntx(['--version'])).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' });

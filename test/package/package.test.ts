@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -109,7 +109,7 @@ describe('binaries that the package brings', () => {
   });
 
   function bring(one: Installed): void {
-    execFileSync('cp', ['-r', binaries, one.prebuilds]);
+    cpSync(binaries, one.prebuilds, { recursive: true });
   }
 
   test('are taken where there is no compiler, and where install scripts do not run', () => {
