@@ -105,10 +105,15 @@ async function decode() {
   const bytesPerPass = transfers.flatMap(({ extents }) => extents).reduce((total, { bytes }) => total + bytes, 0);
   const bound = alone[0].rate / bytesPerPass;
   const tokensPerSecond = sum('passes') / sum('seconds');
+  // What of the prediction is right is seen beside the rate that the drive has now.
+  const { known } = chosen;
+  const slower = known.machine.disks[known.disks[0]].rate / alone[0].rate;
+  const atThisRate = prediction.seconds + (slower - 1) * prediction.busy.disk;
   const result = {
     ...{ date: new Date().toISOString(), machine: describeMachine(), device: backend.device.name },
     ...{ model: basename(model), loadPeak, bytesPerPass, alone },
-    ...{ tokensPerSecond, predictedTokensPerSecond: 1 / prediction.seconds, bound },
+    ...{ tokensPerSecond, predictedTokensPerSecond: 1 / prediction.seconds },
+    ...{ predictedAtThisRate: 1 / atThisRate, bound },
     ...{ shareOfBound: tokensPerSecond / bound, diskBusyShare: sum('diskBusy') / sum('seconds'), turns },
   };
   console.log(JSON.stringify(result));

@@ -281,7 +281,10 @@ class Simulator {
     return modeOf(this.schedule.codes[this.unit], this.class_);
   }
 
-  /** Frees the slot of the streamed unit that the chain has left: with the resident units behind it, it was one segment. */
+  /**
+   * Frees the slot of the streamed unit that the chain has left: with the resident units behind it, it was one segment. Where
+   * kernels read staging buffers, a unit is a segment by itself.
+   */
   private leaveSegment(): void {
     while (this.freed < this.reached) {
       const staged = this.transfers.staging[this.freed % this.count] >= 0;
@@ -334,7 +337,7 @@ class Simulator {
       this.note(COMPUTE, this.chain);
       this.phase = WAITING;
       this.unit++;
-      if (this.unit === this.units || this.mode() !== ON_DEVICE) this.leaveSegment();
+      if (!this.request.hasDevice || this.unit === this.units || this.mode() !== ON_DEVICE) this.leaveSegment();
       return;
     }
     if (this.phase === COMPUTING) this.note(CPU_BUSY, this.chain);

@@ -43,6 +43,6 @@ export function chromeTrace(model: Model, { events }: StreamWindow): object {
 
 /** Kernels of a segment go on to the next unit that is streamed. */
 function labelOf({ units }: Model, { unit, resource }: TimelineEvent): string {
-  if (unit === null) return 'up to the first streamed unit';
+  if (unit === null) return 'resident units';
   return resource === 'compute' ? `from ${units[unit].name} on` : units[unit].name;
 }

@@ -104,13 +104,17 @@ function streamedWeights(
   return weights;
 }
 
-/** The ops of the device, cut in front of units that are streamed and around those that the CPU computes. */
+/**
+ * The ops of the device, cut in front of units that are streamed, around those that the CPU computes, and behind those that are
+ * read where kernels take them from.
+ */
 function segmentsOf({ prologue, units }: Model, transfers: readonly Transfer[], onCpu: readonly number[]) {
   const ops = [...prologue];
   const cuts: number[] = [];
   const breaks: number[] = [];
   const segments: PassSegment[] = [{ transfer: null, onCpu: null }];
   let before: number | null = null;
+  let inPlace = false;
   units.forEach((unit, index) => {
     if (onCpu.includes(index)) {
       if (before !== null) throw wrong(`computes ${units[before].name} and ${unit.name} at once on the CPU`);
@@ -118,12 +122,14 @@ function segmentsOf({ prologue, units }: Model, transfers: readonly Transfer[], 
       return;
     }
     const transfer = transfers.find((each) => each.unit === index) ?? null;
-    if (transfer !== null || before !== null) {
+    if (transfer !== null || before !== null || inPlace) {
       cuts.push(ops.length);
       if (before !== null) breaks.push(ops.length);
       segments.push({ transfer, onCpu: before });
     }
     before = null;
+    // A staging buffer is to be free when its unit has been computed: an output head behind it takes as long as a read.
+    inPlace = transfer?.slot === null;
     ops.push(...unit.ops);
   });
   if (before !== null) throw wrong('ends a pass on the CPU');

@@ -131,6 +131,13 @@ test('an allowance ends, and so do its shares', () => {
   expect([allowance.left(), share.left(), allowance.share(0.5).left()]).toEqual([0, 0, 0]);
 });
 
+test('products are measured with a part of what is free, whatever caches there are', () => {
+  const cpu = { ...createReferenceBackend().device, backend: 'cpu', kind: 'cpu' } as const;
+  const bytes = [2 ** 24, 400 * 2 ** 20, 700 * 2 ** 20].map((free) => productSizes(cpu, free).totalBytes / 2 ** 20);
+  expect([bytes[0], bytes[1] <= 100, bytes[2] <= 175]).toEqual([32, true, true]);
+  expect(productSizes(cpu, 2 ** 40).totalBytes).toBeGreaterThanOrEqual(128 * 2 ** 20);
+});
+
 test('threads that are worth measuring', () => {
   expect([1, 2, 4, 16].map(threadCounts)).toEqual([[1], [2, 1], [4, 3, 2, 1], [16, 15, 8, 12, 4, 1]]);
 });

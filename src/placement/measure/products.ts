@@ -3,6 +3,7 @@ import type { Backend, Bindings, BoundWeight, CommandList, DeviceInfo, DeviceMem
 import type { Op } from '../../backend/ops.js';
 import { StepBuffer } from '../../backend/step.js';
 import { type GgmlType, typeBytes } from '../../gguf/types.js';
+import { hostMemory } from '../budget.js';
 import type { ProductRate, ProductRates } from '../machine.js';
 import { lastLevelCacheBytes } from './caches.js';
 import { type Allowance, fastestOfMany } from './timing.js';
@@ -11,6 +12,7 @@ import { type Allowance, fastestOfMany } from './timing.js';
 const COLS = 4096;
 /** Of the processor's caches. */
 const CACHES = 4;
+const PART_OF_FREE = 0.25;
 /** Every device accepts such offsets. */
 const ALIGNMENT = 256;
 /** What is measured with; the cyclic read of all matrices has to be beyond the caches. */
@@ -23,7 +25,7 @@ export interface ProductSizes {
 }
 
 /** For a kind of device: slow ones get less to do. */
-export function productSizes({ backend, kind }: DeviceInfo): ProductSizes {
+export function productSizes({ backend, kind }: DeviceInfo, freeBytes = hostMemory().freeBytes): ProductSizes {
   const mebibyte = 2 ** 20;
   if (backend === 'reference' || kind === 'software-gpu') {
     return { totalBytes: mebibyte, matrixBytes: mebibyte / 4, rows: [1, 16], readingRows: 1 };
@@ -32,7 +34,10 @@ export function productSizes({ backend, kind }: DeviceInfo): ProductSizes {
   if (kind === 'cpu') {
     // Servers keep hundreds of megabytes in their caches: rates would be twice what a model's weights come at.
     const beyondCaches = Math.ceil((CACHES * lastLevelCacheBytes()) / (16 * mebibyte)) * 16 * mebibyte;
-    const totalBytes = Math.min(512 * mebibyte, Math.max(128 * mebibyte, beyondCaches));
+    // In a small control group the kernel would end the process.
+    const afforded = Math.floor((PART_OF_FREE * freeBytes) / (16 * mebibyte)) * 16 * mebibyte;
+    const wanted = Math.min(512 * mebibyte, Math.max(128 * mebibyte, beyondCaches));
+    const totalBytes = Math.max(32 * mebibyte, Math.min(wanted, afforded));
     return { totalBytes, matrixBytes: 16 * mebibyte, rows, readingRows: 1 };
   }
   return { totalBytes: 256 * mebibyte, matrixBytes: 32 * mebibyte, rows, readingRows: 16 };
