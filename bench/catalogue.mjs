@@ -234,13 +234,13 @@ export const CATALOGUE = [
   {
     name: 'stream-cuda',
     question: 'How near does streaming come to the link, and plans to what is measured?',
-    results: /^(stream|bench)-[\w.-]+-cuda(-(?!disk)\w+)?$/,
+    results: /^(stream-(?!growth)|bench-)[\w.-]+-cuda(-(?!disk)\w+)?$/,
     plan: streamed('cuda'),
   },
   {
     name: 'stream-webgpu',
     question: 'The same through WebGPU',
-    results: /^(stream|bench)-[\w.-]+-webgpu(-\w+)?$/,
+    results: /^(stream-(?!growth)|bench-)[\w.-]+-webgpu(-\w+)?$/,
     plan: streamed('webgpu'),
   },
   {
