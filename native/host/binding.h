@@ -57,7 +57,8 @@ class ListObject : public Napi::ObjectWrap<ListObject> {
   std::shared_ptr<const OpList> list_;
 };
 
-/// new Executor(threads, onProgress): .submit(list, step), .copy(...), .read(...), .measureReadBandwidth(...), .stop()
+/// new Executor(threads, onProgress, patience): .submit(list, step), .takeTurn(...), .turnSpan(job), .copy(...), .read(...),
+/// .measureReadBandwidth(...), .stop()
 class ExecutorObject : public Napi::ObjectWrap<ExecutorObject> {
  public:
   static Napi::Function define(Napi::Env env);
@@ -69,9 +70,17 @@ class ExecutorObject : public Napi::ObjectWrap<ExecutorObject> {
   void on_progress(bool stopped);
   void report(Napi::Env env, Napi::Function callback);
   void finish(Napi::Env env, Napi::Function callback);
+  struct Ops {
+    std::shared_ptr<const OpList> list;
+    CheckedStep step;
+    size_t first, end;
+  };
   Executor& running(Napi::Env env) const;
+  Ops ops_of(const Napi::CallbackInfo& info) const;
   Napi::Value submitted(Napi::Env env, uint64_t job);
   Napi::Value submit(const Napi::CallbackInfo& info);
+  Napi::Value take_turn(const Napi::CallbackInfo& info);
+  Napi::Value turn_span(const Napi::CallbackInfo& info);
   Napi::Value copy(const Napi::CallbackInfo& info);
   Napi::Value read(const Napi::CallbackInfo& info);
   Napi::Value measure_read_bandwidth(const Napi::CallbackInfo& info);

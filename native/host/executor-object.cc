@@ -1,4 +1,5 @@
 #include "../call-back.h"
+#include "../turns.h"
 #include "binding.h"
 
 namespace ntx {
@@ -6,6 +7,7 @@ namespace ntx {
 namespace {
 
 constexpr uint64_t kMaxThreads = 1024;
+constexpr uint64_t kMaxPatience = 1'000'000;
 
 struct Part {
   std::shared_ptr<Mapping> memory;
@@ -25,6 +27,8 @@ Part part_of(const Napi::CallbackInfo& info, size_t index, uint64_t bytes) {
 Napi::Function ExecutorObject::define(Napi::Env env) {
   return DefineClass(env, "Executor",
                      {InstanceMethod<&ExecutorObject::submit>("submit"), InstanceMethod<&ExecutorObject::copy>("copy"),
+                      InstanceMethod<&ExecutorObject::take_turn>("takeTurn"),
+                      InstanceMethod<&ExecutorObject::turn_span>("turnSpan"),
                       InstanceMethod<&ExecutorObject::read>("read"),
                       InstanceMethod<&ExecutorObject::measure_read_bandwidth>("measureReadBandwidth"),
                       InstanceMethod<&ExecutorObject::stop>("stop")});
@@ -35,7 +39,8 @@ ExecutorObject::ExecutorObject(const Napi::CallbackInfo& info) : Napi::ObjectWra
   if (!info[1].IsFunction()) throw Napi::TypeError::New(info.Env(), "onProgress: expected a function");
   progress_ = Napi::ThreadSafeFunction::New(info.Env(), info[1].As<Napi::Function>(), "ntx executor", 0, 1);
   progress_.Unref(info.Env());
-  executor_ = std::make_unique<Executor>(threads, [this](bool stopped) { on_progress(stopped); });
+  const std::chrono::microseconds patience(info.Length() > 2 ? whole_number(info, 2, "patience", 0, kMaxPatience) : 0);
+  executor_ = std::make_unique<Executor>(threads, patience, [this](bool stopped) { on_progress(stopped); });
   // Hooks run last first: the thread ends before its way to report does.
   napi_add_env_cleanup_hook(info.Env(), close, this);
   Ref();  // until it has stopped: reports name this object
@@ -83,11 +88,10 @@ Napi::Value ExecutorObject::submitted(Napi::Env env, uint64_t job) {
   return Napi::Number::New(env, static_cast<double>(job));
 }
 
-// submit(list, step[, first, end]): the job of those ops, or of all
-Napi::Value ExecutorObject::submit(const Napi::CallbackInfo& info) {
-  Executor& executor = running(info.Env());
+/// Arguments 0 to 3: a list, a step, and the first of its ops up to the end; all of them without these.
+ExecutorObject::Ops ExecutorObject::ops_of(const Napi::CallbackInfo& info) const {
   std::shared_ptr<const OpList> list = ListObject::of(info[0]);
-  if (list->workers() != executor.threads()) {
+  if (list->workers() != running(info.Env()).threads()) {
     throw Napi::Error::New(info.Env(), "the list was recorded for other threads");
   }
   if (list->memory_released()) throw Napi::Error::New(info.Env(), "a memory of the list has been freed");
@@ -99,7 +103,36 @@ Napi::Value ExecutorObject::submit(const Napi::CallbackInfo& info) {
   const size_t end = part ? whole_number(info, 3, "end", 0, list->size()) : list->size();
   const size_t first = part ? whole_number(info, 2, "first", 0, end) : 0;
   CheckedStep step({words.Data(), words.ElementLength()}, list->limits());
-  return submitted(info.Env(), executor.submit(std::move(list), std::move(step), first, end));
+  return {std::move(list), std::move(step), first, end};
+}
+
+// submit(list, step[, first, end]): the job of those ops, or of all
+Napi::Value ExecutorObject::submit(const Napi::CallbackInfo& info) {
+  auto [list, step, first, end] = ops_of(info);
+  return submitted(info.Env(), running(info.Env()).submit(std::move(list), std::move(step), first, end));
+}
+
+// takeTurn(list, step, first, end, words, turn): the job of those ops, when it is the host's turn
+Napi::Value ExecutorObject::take_turn(const Napi::CallbackInfo& info) {
+  auto [list, step, first, end] = ops_of(info);
+  std::shared_ptr<Mapping> words = MemoryObject::of(info[4]);
+  if (words->bytes() < kTurnHeader) throw Napi::RangeError::New(info.Env(), "words: expected a memory that begins with them");
+  const auto turn = static_cast<uint32_t>(whole_number(info, 5, "turn", 0, UINT32_MAX));
+  return submitted(info.Env(), running(info.Env()).take_turn(std::move(list), std::move(step), first, end,
+                                                             std::move(words), turn));
+}
+
+// turnSpan(job): how many seconds ago it began and ended to compute, of one of the last turns
+Napi::Value ExecutorObject::turn_span(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Executor& executor = running(env);
+  const Executor::Span span = executor.turn_span(whole_number(info, 0, "job", 1, executor.completed()));
+  const auto now = Executor::Clock::now();
+  const auto ago = [&](auto moment) { return Napi::Number::New(env, std::chrono::duration<double>(now - moment).count()); };
+  Napi::Array both = Napi::Array::New(env, 2);
+  both[0u] = ago(span.began);
+  both[1u] = ago(span.ended);
+  return both;
 }
 
 // copy(from, fromOffset, to, toOffset, bytes)

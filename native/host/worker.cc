@@ -6,9 +6,7 @@
 
 namespace ntx {
 
-namespace {
-
-void pause() {
+void spin_pause() {
 #if defined(__x86_64__)
   _mm_pause();
 #elif defined(__aarch64__)
@@ -16,9 +14,12 @@ void pause() {
 #endif
 }
 
+namespace {
+
 // Spins (some 0.1 ms) before sleeping. Workers of one pass arrive within microseconds of each other, unless the machine
 // has fewer free cores than workers: then the late one may be waiting for this very core.
 constexpr int kSpins = 3000;
+constexpr int kSpinsAClock = 64;
 
 }  // namespace
 
@@ -33,7 +34,7 @@ void Worker::sync() {
   }
   for (int spins = 0; spins < kSpins; ++spins) {
     if (pool_.phase_.load(std::memory_order_acquire) != phase) return;
-    pause();
+    spin_pause();
   }
   pool_.phase_.wait(phase, std::memory_order_acquire);
 }
@@ -45,7 +46,7 @@ bool Worker::take(int64_t total, int64_t grain, int64_t& begin, int64_t& end) {
   return true;
 }
 
-Pool::Pool(unsigned threads) : threads_(threads) {
+Pool::Pool(unsigned threads, std::chrono::microseconds patience) : threads_(threads), patience_(patience) {
   for (unsigned i = 1; i < threads; ++i) helpers_.emplace_back([this, i] { serve(i); });
 }
 
@@ -62,7 +63,7 @@ void Pool::run(const std::function<void(Worker&)>& pass) {
   {
     std::lock_guard lock(mutex_);
     pass_ = &pass;
-    ++epoch_;
+    epoch_.fetch_add(1, std::memory_order_release);
   }
   wake_.notify_all();
   Worker worker(*this, 0);
@@ -74,17 +75,27 @@ void Pool::serve(unsigned index) {
   Worker worker(*this, index);
   uint64_t seen = 0;
   for (;;) {
-    const std::function<void(Worker&)>* pass;
-    {
-      std::unique_lock lock(mutex_);
-      wake_.wait(lock, [&] { return stopping_ || epoch_ != seen; });
-      if (stopping_) return;
-      seen = epoch_;
-      pass = pass_;
-    }
-    (*pass)(worker);
+    if (!await_pass(seen)) return;
+    ++seen;  // a pass ends when all have walked through it: none is missed
+    (*pass_)(worker);
     worker.sync();
   }
+}
+
+/// False when there will be none.
+bool Pool::await_pass(uint64_t seen) {
+  if (patience_.count() > 0) {
+    const auto until = std::chrono::steady_clock::now() + patience_;
+    do {
+      for (int spins = 0; spins < kSpinsAClock; ++spins) {
+        if (epoch_.load(std::memory_order_acquire) != seen) return true;
+        spin_pause();
+      }
+    } while (!stopping_ && std::chrono::steady_clock::now() < until);
+  }
+  std::unique_lock lock(mutex_);
+  wake_.wait(lock, [&] { return stopping_ || epoch_.load(std::memory_order_acquire) != seen; });
+  return !stopping_;
 }
 
 }  // namespace ntx

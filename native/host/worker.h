@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -13,6 +14,9 @@
 namespace ntx {
 
 class Pool;
+
+/// For loops that wait for another thread.
+void spin_pause();
 
 /// One worker's view of the pass that is running.
 class Worker {
@@ -36,8 +40,8 @@ class Worker {
 
 class Pool {
  public:
-  /// `threads` >= 1 counts the thread that calls run().
-  explicit Pool(unsigned threads);
+  /// `threads` >= 1 counts the thread that calls run(). The others spin for `patience` after a pass before they sleep.
+  explicit Pool(unsigned threads, std::chrono::microseconds patience = {});
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
@@ -51,14 +55,16 @@ class Pool {
  private:
   friend class Worker;
   void serve(unsigned index);
+  bool await_pass(uint64_t seen);
 
   const unsigned threads_;
+  const std::chrono::microseconds patience_;
   std::vector<std::thread> helpers_;
   const std::function<void(Worker&)>* pass_ = nullptr;
   std::mutex mutex_;
   std::condition_variable wake_;
-  uint64_t epoch_ = 0;  // guarded by mutex_: passes started
-  bool stopping_ = false;
+  std::atomic<uint64_t> epoch_{0};  // passes started; changes under mutex_
+  std::atomic<bool> stopping_{false};
 
   // Each on its own cache line: they are written by all workers.
   alignas(64) std::atomic<unsigned> arrived_{0};

@@ -148,6 +148,20 @@ export interface Backend {
    * the list comes between them.
    */
   submit(list: CommandList, step: StepBuffer, after?: readonly Fence[], segment?: number): Fence;
+  /**
+   * A turn of the host in the order of submits, with nobody to wake: the range's bytes are copied into `host` behind its first
+   * TURN_HEADER bytes (turns.ts), whose words say that it is the host's turn; when they say that it has been done, the bytes are
+   * copied back. `host` comes from registerHost(). Turns of a memory count up from 1. Absent: whoever needs the host reads, waits
+   * and copies.
+   */
+  handOver?(range: DeviceRange, host: HostMemory, turn: number): Fence;
+  /**
+   * The other side of handOver(), of a backend that computes in the host's memory: submits a segment that runs when `turn` has
+   * come, and says when it has been done; also where it is not run any more, since the backend is disposed.
+   */
+  takeTurn?(list: CommandList, step: StepBuffer, segment: number, words: HostMemory, turn: number): Fence;
+  /** When a turn, whose fence has completed not long ago, began and ended to compute: milliseconds of performance.now(). */
+  turnTimes?(fence: Fence): { began: number; ended: number };
   /** A copy of the range's bytes, after everything submitted so far. */
   read(range: DeviceRange): Promise<ArrayBuffer>;
   wait(fence: Fence): Promise<void>;

@@ -2,6 +2,7 @@
 import type { Backend, Fence } from '../backend/backend.js';
 import type { TimelineEvent } from '../placement/answer.js';
 import type { Resource, Transfer } from '../placement/plan.js';
+import type { CpuSpan } from './cpu-units.js';
 import type { StreamWatcher } from './streamer.js';
 
 export type BusyResource = Extract<Resource, 'compute' | 'link' | 'disk' | 'cpu'>;
@@ -37,6 +38,8 @@ export class StreamRecorder implements StreamWatcher {
   readonly #last: { link: Span | null; compute: Span | null } = { link: null, compute: null };
   readonly #users = new Map<number, Span>();
   readonly #copies = new Map<Transfer, Span>();
+  /** What the CPU computes in front of the next kernels. */
+  #beforeNext: Promise<Span | null> = Promise.resolve(null);
 
   /** `unitBytes`: of each unit, as it is copied. */
   constructor(
@@ -53,8 +56,15 @@ export class StreamRecorder implements StreamWatcher {
     this.#copies.set(transfer, span);
   }
 
-  cpu(unit: number, began: number, ended: number): void {
-    this.#spans.push({ resource: 'cpu', unit, begin: began / 1000, end: ended / 1000 });
+  cpu(unit: number, span: Promise<CpuSpan>): void {
+    const seen = span.then(({ began, ended }): Span => {
+      const known: Span = { resource: 'cpu', unit, begin: began / 1000, end: ended / 1000 };
+      this.#spans.push(known);
+      return known;
+    });
+    // A pass that fails says so itself.
+    this.#beforeNext = seen.catch(() => null);
+    this.#waits.push(this.#beforeNext);
   }
 
   compute(transfer: Transfer | null, fence: Fence): void {
@@ -103,13 +113,15 @@ export class StreamRecorder implements StreamWatcher {
   #enqueue(resource: 'link' | 'compute', unit: number | null, fence: Fence, behind: Span | undefined): Span {
     const now = performance.now() / 1000;
     const span: Span = { resource, unit, begin: now, end: now };
+    const onCpu = resource === 'compute' ? this.#beforeNext : null;
+    if (onCpu !== null) this.#beforeNext = Promise.resolve(null);
     const before = this.#sharesQueue ? [this.#last.link, this.#last.compute] : [this.#last[resource]];
     this.#last[resource] = span;
     this.#spans.push(span);
-    const finish = this.backend.wait(fence).then(() => {
+    const finish = this.backend.wait(fence).then(async () => {
       span.end = performance.now() / 1000;
       // Those before it have ended, and their waits with them.
-      for (const other of [...before, behind])
+      for (const other of [...before, behind, await onCpu])
         if (other) span.begin = Math.max(span.begin, Math.min(other.end, span.end));
     });
     // A device that fails is reported by the pass.

@@ -4,7 +4,7 @@ import type { Backend, DeviceMemory, Fence } from '../backend/backend.js';
 import type { StepBuffer } from '../backend/step.js';
 import { NtxError } from '../errors.js';
 import type { Transfer } from '../placement/plan.js';
-import type { CpuUnits } from './cpu-units.js';
+import type { CpuSpan, CpuUnits } from './cpu-units.js';
 import type { Recording } from './recording.js';
 import { type Flight, isThere, SlotRing } from './slot-ring.js';
 import type { Tier } from './tiers.js';
@@ -16,8 +16,8 @@ export interface StreamWatcher {
   copy(transfer: Transfer, fence: Fence): void;
   /** `transfer`: what the segment began with. */
   compute(transfer: Transfer | null, fence: Fence): void;
-  /** A unit on the CPU; milliseconds as well. */
-  cpu(unit: number, began: number, ended: number): void;
+  /** A unit on the CPU, in front of the next compute(). The promise rejects where the pass does. */
+  cpu(unit: number, span: Promise<CpuSpan>): void;
 }
 
 export interface StreamerParts {
@@ -153,7 +153,9 @@ export class Streamer {
 
   /** What the device is given meanwhile are copies: nothing of the pass but the unit's result is waited for. */
   async #onCpu(unit: number, rows: number, signal: AbortSignal | undefined): Promise<void> {
-    const computed = this.parts.cpu!.compute(unit, rows, (began, ended) => this.watcher?.cpu(unit, began, ended));
+    const { cpu } = this.parts;
+    const computed = cpu!.compute(unit, rows);
+    this.watcher?.cpu(unit, cpu!.span());
     this.ahead();
     await computed;
     this.#requireWanted(signal);

@@ -6,6 +6,7 @@ import { createReferenceBackend } from '../../src/backend/reference/reference.js
 import { openModel } from '../../src/index.js';
 import { createForward } from '../../src/load-forward.js';
 import type { OpenedModel } from '../../src/open-model.js';
+import type { CpuSpan } from '../../src/streaming/cpu-units.js';
 import type { ExecutablePlan } from '../../src/streaming/recording.js';
 import { STORIES } from '../model/files.js';
 import { runBatches, SIZES } from '../streaming/invariance.js';
@@ -153,16 +154,18 @@ describe('units on the CPU', () => {
   test('are told to whoever watches, with the bytes that they read', async () => {
     const loaded = await load({ tiers: [0, 3] });
     const seen: number[] = [];
+    const spans: Promise<CpuSpan>[] = [];
     loaded.streamer.watcher = {
       read: () => {},
       copy: () => {},
       compute: () => {},
-      cpu: (unit, began, ended) => {
-        expect(ended).toBeGreaterThanOrEqual(began);
+      cpu: (unit, span) => {
+        spans.push(span);
         seen.push(unit);
       },
     };
     await runBatches(loaded, [[1, 0]]);
+    for (const { began, ended } of await Promise.all(spans)) expect(ended).toBeGreaterThanOrEqual(began);
     await loaded.free();
     const feedForward = opened.model.units.flatMap((_, unit) => (unit % 2 === 1 ? unit : []));
     expect(seen).toEqual([...feedForward, ...feedForward]);

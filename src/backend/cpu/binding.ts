@@ -17,6 +17,10 @@ export interface NativeList {
 export interface NativeExecutor {
   /** Ops `first` up to `end` of the list; all without them. */
   submit(list: NativeList, step: Uint32Array, first?: number, end?: number): number;
+  /** The same when a device says in `words` that it is this turn of the host. */
+  takeTurn(list: NativeList, step: Uint32Array, first: number, end: number, words: NativeMemory, turn: number): number;
+  /** How many seconds ago one of the last thousand turns, which has completed, began and ended to compute. */
+  turnSpan(job: number): [began: number, ended: number];
   copy(from: NativeMemory, fromOffset: number, to: NativeMemory, toOffset: number, bytes: number): number;
   /** `target` has to stay alive and attached until the job has completed. */
   read(from: NativeMemory, offset: number, target: Uint8Array): number;
@@ -99,7 +103,12 @@ export interface HostAddon {
     memories: readonly NativeMemory[],
     threads: number,
   ) => NativeList;
-  readonly Executor: new (threads: number, onProgress: (completed: number, stopped: boolean) => void) => NativeExecutor;
+  /** `patience`: microseconds that threads spin after a pass before they sleep; 0 without it. */
+  readonly Executor: new (
+    threads: number,
+    onProgress: (completed: number, stopped: boolean) => void,
+    patience?: number,
+  ) => NativeExecutor;
   readonly Reader: new (
     paths: readonly string[],
     settings: ReaderSettings,

@@ -1,6 +1,15 @@
 import { BUILD_ADDONS } from '../../addon.js';
 import { NtxError } from '../../errors.js';
-import type { Backend, Bindings, CommandList, DeviceInfo, DeviceRange, Fence, HostRange } from '../backend.js';
+import type {
+  Backend,
+  Bindings,
+  CommandList,
+  DeviceInfo,
+  DeviceRange,
+  Fence,
+  HostMemory,
+  HostRange,
+} from '../backend.js';
 import { checkStep, type StepLimits, stepLimits } from '../check-step.js';
 import { encodeOps } from '../encode-ops.js';
 import type { Op } from '../ops.js';
@@ -10,10 +19,14 @@ import { type HostAddon, loadHostAddon, type NativeExecutor, type NativeList } f
 import { asNtx, CpuMemory, nativeOf, ownMemory } from './memory.js';
 
 const MAX_THREADS = 1024;
+/** Microseconds. Between two units on the CPU a device computes a few others, each in a fraction of a millisecond. */
+const PATIENCE = 2000;
 
 export interface CpuOptions {
   /** Threads that compute; default: the physical cores that this process may use. */
   readonly threads?: number;
+  /** Computes parts of passes of another device: threads spin a while for the next before they sleep. */
+  readonly besideDevice?: boolean;
 }
 
 /** The native CPU backend. Throws NtxError('no-backend') where its addon was not built. */
@@ -24,7 +37,7 @@ export function createCpuBackend(options: CpuOptions = {}): CpuBackend {
     const message = `threads: expected a whole number from 1 to ${MAX_THREADS}, got ${threads}`;
     throw new NtxError('bad-argument', message, 'leave it out to use every core');
   }
-  return new CpuBackend(addon, threads);
+  return new CpuBackend(addon, threads, options.besideDevice ? PATIENCE : 0);
 }
 
 /** Names of the kernels that this processor can run, best first. */
@@ -84,7 +97,7 @@ export class CpuBackend implements Backend {
   #disposed: Promise<void> | null = null;
   #onStopped: () => void = () => {};
 
-  constructor(addon: HostAddon, threads: number) {
+  constructor(addon: HostAddon, threads: number, patience: number) {
     const info = addon.cpuInfo();
     this.#addon = addon;
     this.threads = threads;
@@ -95,7 +108,11 @@ export class CpuBackend implements Backend {
       memoryBytes: info.memoryBytes,
       hostIsDevice: true,
     };
-    this.#executor = new addon.Executor(threads, (completed, stopped) => this.#onProgress(completed, stopped));
+    this.#executor = new addon.Executor(
+      threads,
+      (completed, stopped) => this.#onProgress(completed, stopped),
+      patience,
+    );
   }
 
   allocateDevice(bytes: number, label: string): CpuMemory {
@@ -133,12 +150,23 @@ export class CpuBackend implements Backend {
 
   submit(list: CommandList, step: StepBuffer, after: readonly Fence[] = [], segment = 0): Fence {
     this.#requireOwn(after);
-    if (!(list instanceof CpuList) || !this.#lists.has(list)) {
-      throw new NtxError('internal', 'submit() of a list that is disposed or not of this backend', 'report this');
-    }
-    checkStep(step, list.limits);
-    const [first, end] = segmentAt(list.segments, segment);
-    return this.#fence('submit', () => this.#executor.submit(list.native, step.words, first, end));
+    const { native, segments } = this.#checked(list, step);
+    const [first, end] = segmentAt(segments, segment);
+    return this.#fence('submit', () => this.#executor.submit(native, step.words, first, end));
+  }
+
+  takeTurn(list: CommandList, step: StepBuffer, segment: number, words: HostMemory, turn: number): Fence {
+    const { native, segments } = this.#checked(list, step);
+    const [first, end] = segmentAt(segments, segment);
+    const memory = ownMemory(words).native;
+    return this.#fence('turn', () => this.#executor.takeTurn(native, step.words, first, end, memory, turn));
+  }
+
+  turnTimes(fence: Fence): { began: number; ended: number } {
+    this.#requireOwn([fence]);
+    const [began, ended] = this.#executor.turnSpan((fence as CpuFence).job);
+    const now = performance.now();
+    return { began: now - 1000 * began, ended: now - 1000 * ended };
   }
 
   async read(range: DeviceRange): Promise<ArrayBuffer> {
@@ -174,6 +202,14 @@ export class CpuBackend implements Backend {
       for (const memory of [...this.#memories]) memory.free();
     });
     return this.#disposed;
+  }
+
+  #checked(list: CommandList, step: StepBuffer): CpuList {
+    if (!(list instanceof CpuList) || !this.#lists.has(list)) {
+      throw new NtxError('internal', 'submit() of a list that is disposed or not of this backend', 'report this');
+    }
+    checkStep(step, list.limits);
+    return list;
   }
 
   #onProgress(completed: number, stopped: boolean): void {

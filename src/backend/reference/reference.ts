@@ -1,12 +1,13 @@
 import { totalmem } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { NtxError } from '../../errors.js';
-import type { Backend, Bindings, CommandList, DeviceRange, Fence, HostRange } from '../backend.js';
+import type { Backend, Bindings, CommandList, DeviceRange, Fence, HostMemory, HostRange } from '../backend.js';
 import { checkOps } from '../check-ops.js';
 import { checkStep, type StepLimits, stepLimits } from '../check-step.js';
 import type { Op } from '../ops.js';
 import { type Segment, segmentAt, segmentsOf } from '../segments.js';
 import { StepBuffer } from '../step.js';
+import { DEVICE_WORD, HOST_WORD, hasCome, TURN_HEADER } from '../turns.js';
 import { attention } from './attention.js';
 import { embed } from './embed.js';
 import { gatedMatmul } from './gated-matmul.js';
@@ -107,6 +108,20 @@ class ReferenceBackend implements Backend {
     copy.words.set(step.words);
     const ops = list.ops.slice(...segmentAt(list.segments, segment));
     return this.#enqueue(() => runOps(ops, list.views, copy));
+  }
+
+  handOver(range: DeviceRange, host: HostMemory, turn: number): Fence {
+    checkRange(range);
+    const memory = checkRange({ memory: host, offset: 0, bytes: TURN_HEADER + range.bytes });
+    return this.#enqueue(async () => {
+      const shared = memory.view(TURN_HEADER, range.bytes);
+      const { buffer, byteOffset } = memory.view(0, TURN_HEADER);
+      const words = new Uint32Array(buffer, byteOffset, TURN_HEADER / 4);
+      shared.set(bytesOf(range));
+      words[DEVICE_WORD / 4] = turn;
+      while (!hasCome(words[HOST_WORD / 4], turn)) await nextTurn();
+      bytesOf(range).set(shared);
+    });
   }
 
   async read(range: DeviceRange): Promise<ArrayBuffer> {
