@@ -49,6 +49,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Engine& engine(Napi::Env env) const;
   Napi::Value submit(const Napi::CallbackInfo& info);
   Napi::Value copy(const Napi::CallbackInfo& info);
+  Napi::Value hand_over(const Napi::CallbackInfo& info);
+  Napi::Value can_hand_over(const Napi::CallbackInfo& info);
   Napi::Value read(const Napi::CallbackInfo& info);
   Napi::Value take(const Napi::CallbackInfo& info);
   void watch(const Napi::CallbackInfo& info);

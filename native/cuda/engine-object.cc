@@ -4,6 +4,7 @@
 #include <string>
 
 #include "../call-back.h"
+#include "../turns.h"
 #include "binding.h"
 #include "kernels/hold.h"
 #include "kernels/read-bandwidth.h"
@@ -60,7 +61,8 @@ Napi::Function EngineObject::define(Napi::Env env) {
   return DefineClass(
       env, "Engine",
       {InstanceMethod<&EngineObject::submit>("submit"), InstanceMethod<&EngineObject::copy>("copy"),
-       InstanceMethod<&EngineObject::read>("read"), InstanceMethod<&EngineObject::take>("take"),
+       InstanceMethod<&EngineObject::hand_over>("handOver"),
+       InstanceMethod<&EngineObject::can_hand_over>("canHandOver"), InstanceMethod<&EngineObject::read>("read"), InstanceMethod<&EngineObject::take>("take"),
        InstanceMethod<&EngineObject::watch>("watch"), InstanceMethod<&EngineObject::profile>("profile"),
        InstanceMethod<&EngineObject::timings>("timings"),
        InstanceMethod<&EngineObject::measure_read_bandwidth>("measureReadBandwidth"),
@@ -147,6 +149,24 @@ Napi::Value EngineObject::copy(const Napi::CallbackInfo& info) {
     engine_->await(stream, after);
     return number(env, engine_->copy(stream, from.data, to.data, bytes));
   });
+}
+
+// handOver(data, offset, bytes, words, turn): ticket
+Napi::Value EngineObject::hand_over(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const uint64_t bytes = whole_number(info, 2, "bytes", 0, kMaxSafeInteger - kTurnHeader);
+  const Part data = part_of(info, 0, bytes);
+  const std::shared_ptr<Block> words = MemoryObject::of(info[3]);
+  if (!words->is_host() || words->bytes() < kTurnHeader + bytes) {
+    throw Napi::RangeError::New(env, "words: expected host memory with room for the data behind them");
+  }
+  const auto turn = static_cast<uint32_t>(whole_number(info, 4, "turn", 0, UINT32_MAX));
+  return guarded(env, engine(env), [&] { return number(env, engine_->hand_over(data.data, words->data(), bytes, turn)); });
+}
+
+// canHandOver(): whether this device and its driver can
+Napi::Value EngineObject::can_hand_over(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), engine(info.Env()).can_hand_over());
 }
 
 // read(from, offset, bytes): [ticket, buffer]

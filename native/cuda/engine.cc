@@ -5,6 +5,7 @@
 #include <chrono>
 #include <utility>
 
+#include "../turns.h"
 #include "kernels/copy-words.h"
 
 namespace ntx::cuda {
@@ -48,6 +49,7 @@ Engine::Engine(int device, Progress on_progress) : device_(device), on_progress_
     }
     ahead_.start();
     for (size_t i = 0; i < kReadBuffers; ++i) reads_.push_back(make_read_buffer(kSmallestRead));
+    stream_words_.start(compute(), reinterpret_cast<uint32_t*>(reads_.front().data));
   } catch (...) {
     close();
     throw;
@@ -130,6 +132,21 @@ uint64_t Engine::copy(StreamName name, const void* from, void* to, size_t bytes)
     NTX_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream(name).handle));
   }
   return mark(name);
+}
+
+uint64_t Engine::hand_over(uint8_t* data, uint8_t* words, size_t bytes, uint32_t turn) {
+  const auto own_order = order();
+  ahead_.abandon();
+  exchange(data, words + kTurnHeader, bytes);
+  stream_words_.write(compute(), words + kDeviceWord, turn);
+  stream_words_.await(compute(), words + kHostWord, turn);
+  exchange(words + kTurnHeader, data, bytes);
+  return mark(StreamName::compute);
+}
+
+void Engine::exchange(const void* from, void* to, size_t bytes) {
+  if (is_small_copy(from, to, bytes)) return launch_copy_words(from, to, bytes, traits_, compute());
+  if (bytes > 0) NTX_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, compute()));
 }
 
 void Engine::upload(const void* from, void* to, size_t bytes) {

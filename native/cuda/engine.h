@@ -19,6 +19,7 @@
 #include "ahead.h"
 #include "cuda-error.h"
 #include "kernels/product.h"
+#include "stream-words.h"
 
 namespace ntx::cuda {
 
@@ -72,6 +73,9 @@ class Engine {
 
   /// Copies on the compute stream, in order with everything there, or on the copy stream. Returns the ticket.
   uint64_t copy(StreamName name, const void* from, void* to, size_t bytes);
+  /// A turn of the host (../turns.h) on the compute stream: `data` goes behind the words at `words`, and comes back from there.
+  uint64_t hand_over(uint8_t* data, uint8_t* words, size_t bytes, uint32_t turn);
+  bool can_hand_over() const { return stream_words_.are_there(); }
   /// On the compute stream, without a ticket: what is enqueued behind it has one.
   void upload(const void* from, void* to, size_t bytes);
   struct Read { uint64_t ticket; uint32_t buffer; };
@@ -111,6 +115,7 @@ class Engine {
   Stream& stream(StreamName name) { return streams_[static_cast<size_t>(name)]; }
   const Stream& stream(StreamName name) const { return streams_[static_cast<size_t>(name)]; }
   uint32_t idle_read_buffer(size_t bytes);
+  void exchange(const void* from, void* to, size_t bytes);
   Read enqueue_read(const void* from, size_t bytes);
   void drop_read_ahead();
   std::chrono::steady_clock::duration expected_wait();
@@ -122,6 +127,7 @@ class Engine {
 
   std::recursive_mutex order_;  // taken before mutex_
   Ahead ahead_;
+  StreamWords stream_words_;
   const int device_;
   DeviceTraits traits_{};
   bool reads_host_pointers_ = false;  // kernels take registered memory by the host's addresses

@@ -34,6 +34,9 @@ export interface NativeEngine {
     bytes: number,
     after: number,
   ): number;
+  /** Backend.handOver() on the compute stream. Returns its ticket. */
+  handOver(data: NativeMemory, offset: number, bytes: number, words: NativeMemory, turn: number): number;
+  canHandOver(): boolean;
   /** On the compute stream. Returns its ticket and a number for take(). */
   read(from: NativeMemory, offset: number, bytes: number): [ticket: number, buffer: number];
   /** The bytes of a read whose ticket has completed; once. */

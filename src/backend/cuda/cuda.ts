@@ -73,6 +73,8 @@ interface CudaFence extends Fence {
 
 export class CudaBackend implements Backend {
   readonly device: DeviceInfo;
+  /** Absent where the driver lets no stream wait for a word. */
+  readonly handOver?: NonNullable<Backend['handOver']>;
   readonly #owner: Owner;
   readonly #engine: NativeEngine;
   readonly #tickets: Tickets;
@@ -94,6 +96,7 @@ export class CudaBackend implements Backend {
       offsetAlignment: ALIGNMENT,
       hostIsDevice: false,
     };
+    if (this.#engine.canHandOver()) this.handOver = (range, host, turn) => this.#handOver(range, host, turn);
   }
 
   allocateDevice(bytes: number, label: string): CudaMemory {
@@ -240,6 +243,13 @@ export class CudaBackend implements Backend {
     const ticket = asNtx(what, enqueue);
     this.#tickets.enqueued(stream, ticket);
     return { backend: 'cuda', stream, ticket };
+  }
+
+  #handOver(range: DeviceRange, host: HostMemory, turn: number): CudaFence {
+    this.#requireUsable();
+    checkRange(range);
+    const [data, words] = [nativeOf(range), ownMemory(host).native];
+    return this.#fence('hand-over', COMPUTE, () => this.#engine.handOver(data, range.offset, range.bytes, words, turn));
   }
 
   #ownList(list: CommandList): CudaList {
