@@ -63,7 +63,10 @@ console.log(
     .join('; '),
 );
 const started = performance.now();
-const loaded = await createForward(opened, backend, loadSizes, { plan, createCpu: () => createCpuBackend(cpu) });
+const loaded = await createForward(opened, backend, loadSizes, {
+  plan,
+  createCpu: () => createCpuBackend({ ...cpu, besideDevice: true }),
+});
 const loadSeconds = (performance.now() - started) / 1000;
 console.log(`loaded in ${loadSeconds.toFixed(1)} s; the link alone carries ${link.toFixed(2)} GB/s`);
 if (values.planned) for (const count of numbers('sequences')) await measure(null, count);

@@ -1,5 +1,6 @@
 // Whether a model runs with all its weights on the device, and by which plan where they do not fit.
 import type { Backend, PassSizes } from './backend/backend.js';
+import { loadHostAddon } from './backend/cpu/binding.js';
 import { NtxError } from './errors.js';
 import type { OpenedModel } from './open-model.js';
 import { type BudgetWish, budgetOf, type MemoryFacts, parseBudget } from './placement/budget.js';
@@ -16,7 +17,7 @@ export interface PlanOptions {
   readonly ram?: string | undefined;
   /** Rows of one pass of a prompt. Default: as many as cost decoding little. */
   readonly maxRows?: number | undefined;
-  /** Threads of the cpu backend. */
+  /** Threads that the CPU computes with. */
   readonly threads?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called before each of the measurements that a plan needs, where the machine is not known yet. */
@@ -63,8 +64,8 @@ export async function choosePlan(
   const known = await machineFor({ backend, files, types: typesOf(model), signal, onProgress });
   const plan = (rows: number): ChosenPlan => {
     const wanted = { ...sizes, maxRows: rows };
-    // No unit is computed by the CPU beside another device yet.
-    const wishes = { sizes: wanted, memories, vram, ram, disks: known.disks, threads, cpuComputes: false };
+    const cpuComputes = loadHostAddon().addon !== null;
+    const wishes = { sizes: wanted, memories, vram, ram, disks: known.disks, threads, cpuComputes };
     return { placement: planFor(gguf, model, known.machine, wishes), known, sizes: wanted };
   };
   const first = plan(sizes.maxRows);

@@ -1,4 +1,5 @@
 import type { Backend, DeviceInfo, PassSizes } from './backend/backend.js';
+import { createCpuBackend } from './backend/cpu/cpu.js';
 import { createBackend } from './backend/index.js';
 import { type ChosenPlan, choosePlan } from './choose-plan.js';
 import { NtxError } from './errors.js';
@@ -53,8 +54,10 @@ async function loadByPlan(
   const load = async (chosen: ChosenPlan | null) => {
     const plan = chosen?.placement.answer.plan;
     const readSize = chosen ? readSizeOf(chosen.known) : undefined;
-    const loaded = await createForward(opened, backend, chosen?.sizes ?? sizes, { ...options, plan, readSize });
-    return { ...loaded, chosen };
+    const threads = chosen?.placement.cpuThreads;
+    const createCpu = () => createCpuBackend({ ...(threads !== undefined && { threads }), besideDevice: true });
+    const own = { ...options, plan, readSize, createCpu };
+    return { ...(await createForward(opened, backend, chosen?.sizes ?? sizes, own)), chosen };
   };
   const first = await choosePlan(opened, backend, sizes, options);
   try {

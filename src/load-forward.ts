@@ -56,7 +56,8 @@ export async function createForward(
     const buffers = allocateBuffers(backend, model.buffers, sizes);
     undo.push(() => buffers.free());
     await fill(backend, buffers.ranges.get(ROPE_TABLE)!, ropeTable(model.config.rope, sizes.context));
-    if (plan.tiers.includes('host-compute')) cpu = (options.createCpu ?? createCpuBackend)();
+    if (plan.tiers.includes('host-compute'))
+      cpu = (options.createCpu ?? (() => createCpuBackend({ besideDevice: true })))();
     const placed = await placeWeights(gguf, model, backend, plan, options, cpu);
     undo.push(() => placed.free());
     const recordings = recordPlan(backend, model, plan, { ...placed, buffers: buffers.ranges }, sizes);

@@ -29,7 +29,7 @@ export interface RequestOptions {
   readonly disks?: readonly number[] | undefined;
   /** Whether the CPU may compute units whose bytes are in RAM (tier `host-compute`). Default true. */
   readonly cpuComputes?: boolean | undefined;
-  /** Threads of the CPU's products. Default: all cores; all but one where a link is to be fed. */
+  /** Of the CPU's products. Default: all cores; all but one where a link is to be fed. */
   readonly threads?: number | undefined;
 }
 

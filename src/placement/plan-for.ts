@@ -32,6 +32,7 @@ export interface PlacementOptions {
   readonly rows?: number | undefined;
   /** Index into machine.disks for each of the model's files. */
   readonly disks?: readonly number[] | undefined;
+  /** Of the CPU's products. Default: the cores, but for one beside a device, and one where a drive is read as well. */
   readonly threads?: number | undefined;
   /** Whether the CPU may compute units out of RAM. Default true. */
   readonly cpuComputes?: boolean | undefined;
@@ -52,6 +53,8 @@ export interface Placement {
   readonly request: PlanRequest;
   readonly answer: PlanAnswer;
   readonly budgets: { readonly device: MemoryBudget | null; readonly host: MemoryBudget };
+  /** Of the CPU's products, where it computes units beside a device. */
+  readonly cpuThreads: number;
 }
 
 /** What is free now on the machine that this process runs on. */
@@ -75,9 +78,17 @@ export function memoriesOf({ device, host }: Machine): Memories {
  */
 export function planFor(gguf: GgufModel, model: Model, machine: Machine, options: PlacementOptions): Placement {
   const budgets = budgetsOf(machine, options);
-  const request = buildRequest(gguf, model, machine, { ...options, rows: options.rows ?? 1, budgets });
   const kind = options.pure && PURE_KINDS[options.pure];
-  return { request, answer: planModel(request, kind), budgets };
+  const plan = (threads: number): Placement => {
+    const request = buildRequest(gguf, model, machine, { ...options, threads, rows: options.rows ?? 1, budgets });
+    return { request, answer: planModel(request, kind), budgets, cpuThreads: threads };
+  };
+  const { cores } = machine.host;
+  if (options.threads !== undefined || machine.link === null) return plan(options.threads ?? cores);
+  const first = plan(Math.max(1, cores - 1)); // what enqueues needs a core
+  const { tiers, schedules } = first.answer.plan;
+  const readsBeside = tiers.includes('disk') && schedules.some(({ onCpu }) => onCpu.length > 0);
+  return readsBeside && cores > 2 ? plan(cores - 2) : first; // and what reads another
 }
 
 function budgetsOf({ device }: Machine, { memories, vram, ram }: PlacementOptions): Placement['budgets'] {

@@ -9,7 +9,7 @@ import type {
   PassSizes,
 } from '../backend/backend.js';
 import { NtxError } from '../errors.js';
-import type { Model } from '../model/index.js';
+import { isFeedForward, type Model } from '../model/index.js';
 import type { Unit } from '../model/unit.js';
 import type { Plan, Schedule, Transfer } from '../placement/plan.js';
 import { bind, locate, pack } from './layout.js';
@@ -141,10 +141,9 @@ const wrong = (what: string) => new NtxError('internal', `the plan ${what}`, 're
 /** The CPU computes whole feed-forward units: their hidden states are all that it needs, and all that it changes. */
 function checkOnCpu(units: readonly Unit[], plan: ExecutablePlan, onCpu: readonly number[]): void {
   for (const unit of onCpu) {
-    const { name, ops } = units[unit];
+    const { name } = units[unit];
     if (plan.tiers[unit] !== 'host-compute') throw wrong(`computes ${name} on the CPU from another tier`);
-    const kinds = ops.map(({ kind }) => kind).join();
-    if (kinds !== 'rms-norm,gated-matmul,matmul') throw wrong(`computes ${name} on the CPU (${kinds})`);
+    if (!isFeedForward(units[unit])) throw wrong(`computes ${name} on the CPU`);
   }
 }
 

@@ -1,5 +1,6 @@
 // Plans of every kind, legal and far from what a planner would choose.
 import type { TensorInfo } from '../../src/gguf/types.js';
+import { isFeedForward } from '../../src/model/index.js';
 import type { OpenedModel } from '../../src/open-model.js';
 import type { Extent, Tier, Transfer } from '../../src/placement/plan.js';
 import { pack } from '../../src/streaming/layout.js';
@@ -25,9 +26,9 @@ const TIERS = ['device', 'host-copy', 'disk', 'host-compute'] as const satisfies
 /** The choice as a plan of the model, with one schedule for passes of one row and another, in other slots, for more. */
 export function planOf({ model, gguf }: OpenedModel, choice: PlanChoice): ExecutablePlan {
   const fileBytes = gguf.files.map(({ bytes }) => bytes);
-  const tiers = model.units.map(({ ops }, i) => {
+  const tiers = model.units.map((unit, i) => {
     const wanted = TIERS[choice.tiers[i % choice.tiers.length]];
-    const tier = wanted === 'host-compute' && ops[1].kind !== 'gated-matmul' ? 'host-copy' : wanted;
+    const tier = wanted === 'host-compute' && !isFeedForward(unit) ? 'host-copy' : wanted;
     return choice.inPlace && tier === 'host-copy' ? 'device' : tier;
   });
   const isOnCpu = (unit: number, schedule: 0 | 1) =>

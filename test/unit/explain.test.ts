@@ -48,7 +48,7 @@ function placement(changes: Partial<PlanAnswer> = {}, tiers = TIERS): Placement 
     ]),
     ...changes,
   } as PlanAnswer;
-  return { request, answer, budgets };
+  return { request, answer, budgets, cpuThreads: 15 };
 }
 
 const explained = (given = placement()) => explain(model, machine, { sizes: SIZES }, given);
