@@ -1,10 +1,11 @@
 // What does it bring to compute units on the CPU while others are streamed? Loads a model once, with attention and the output head
 // resident, feed-forward units as far as --vram goes, and the others in RAM; then decodes with each of --shares of those computed
 // by the CPU (0: all streamed, 1: none), with each of --sequences decoding together. Prints and saves tokens a second, how busy
-// device, link and CPU were, and what lies between two units of the CPU. --planned runs the planner's plan instead.
+// device, link and CPU were, and what lies between two units of the CPU. --planned runs the planner's plan instead; --copies hands over
+// by reads and copies, where device and CPU could tell each other.
 //
 //   node bench/host-compute.mjs MODEL [--backend cuda] [--adapter NAME] [--vram GIB] [--shares 0,0.5,0.6,0.7,0.8,1]
-//                               [--sequences 1,8] [--tokens 16] [--slots 3] [--threads N] [--context 256] [--planned] [--save]
+//                               [--sequences 1,8] [--tokens 16] [--slots 3] [--threads N] [--context 256] [--planned] [--copies] [--save]
 import { availableParallelism } from 'node:os';
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -32,6 +33,7 @@ const { values, positionals } = parseArgs({
     threads: { type: 'string', default: `${Math.max(1, availableParallelism() - 1)}` },
     context: { type: 'string', default: '256' },
     planned: { type: 'boolean', default: false },
+    copies: { type: 'boolean', default: false },
     save: { type: 'boolean', default: false },
   },
   allowPositionals: true,
@@ -47,6 +49,8 @@ const { model } = opened;
 const backend = await createBackend({ backend: values.backend, adapter: values.adapter });
 const most = Math.max(...numbers('sequences'));
 const sizes = { context: number('context'), slots: most, maxRows: Math.max(16, most), maxOutputs: Math.max(8, most) };
+// To compare: JavaScript in the middle of every hand-over.
+if (values.copies) backend.handOver = undefined;
 const cpu = { threads: number('threads') };
 const link = await linkPeak(backend);
 const runs = [];

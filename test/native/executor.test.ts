@@ -1,10 +1,12 @@
 import { execFile } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Fence } from '../../src/backend/backend.js';
 import { type CpuBackend, cpuVariants, createCpuBackend, useCpuVariant } from '../../src/backend/cpu/cpu.js';
 import { readOutputs } from '../../src/backend/outputs.js';
+import { DEVICE_WORD, HOST_WORD, TURN_HEADER } from '../../src/backend/turns.js';
 import { makeList, makeStep, randomFloats, type Shape } from './lists.js';
 
 const SMALL: Shape = {
@@ -298,5 +300,63 @@ describe('dispose', () => {
     const { stdout, stderr } = await promisify(execFile)(process.execPath, ['-e', code]);
     expect(stderr).toBe('');
     expect(stdout).toMatch(output);
+  });
+});
+
+describe('turns of the host', () => {
+  const words = (memory: { view(offset: number, bytes: number): Uint8Array }) => {
+    const { buffer, byteOffset } = memory.view(0, TURN_HEADER);
+    return new Uint32Array(buffer, byteOffset, TURN_HEADER / 4);
+  };
+  const prepare = (backend: CpuBackend) => {
+    const { ops, bindings, results } = makeList(backend, SMALL);
+    const shared = backend.allocateHost(TURN_HEADER, 'words of a turn');
+    return { list: backend.record(ops, bindings), results, shared, told: words(shared) };
+  };
+
+  it('are waited for, run the list, and are told when they are done', async () => {
+    const backend = createCpuBackend({ threads: 2, besideDevice: true });
+    opened.push(backend);
+    const { list, results, shared, told } = prepare(backend);
+    told[DEVICE_WORD / 4] = 2 ** 32 - 2;
+    const first = backend.takeTurn(list, makeStep(SMALL, [0], 0, 2), 0, shared, 2 ** 32 - 1);
+    const second = backend.takeTurn(list, makeStep(SMALL, [1], 0, 2), 0, shared, 0);
+    await sleep(20);
+    expect(told[HOST_WORD / 4]).toBe(0);
+    told[DEVICE_WORD / 4] = 2 ** 32 - 1;
+    await backend.wait(first);
+    expect(told[HOST_WORD / 4]).toBe(2 ** 32 - 1);
+    const { began, ended } = backend.turnTimes(first);
+    expect(began).toBeLessThanOrEqual(ended);
+    expect(ended).toBeLessThanOrEqual(performance.now());
+    // Numbers wrap around.
+    told[DEVICE_WORD / 4] = 0;
+    await backend.wait(second);
+    expect(told[HOST_WORD / 4]).toBe(0);
+    const turned = await Promise.all(results.map((range) => backend.read(range)));
+    backend.submit(list, makeStep(SMALL, [0], 0, 2));
+    backend.submit(list, makeStep(SMALL, [1], 0, 2));
+    expect(await Promise.all(results.map((range) => backend.read(range)))).toEqual(turned);
+  });
+
+  it('that never come are given back when the backend is disposed: a device would wait for ever', async () => {
+    const backend = createCpuBackend({ threads: 1 });
+    const { list, shared, told } = prepare(backend);
+    const fences = [1, 2].map((turn) => backend.takeTurn(list, makeStep(SMALL, [0], 0, 1), 0, shared, turn));
+    const waits = Promise.allSettled(fences.map((fence) => backend.wait(fence)));
+    let last = 0;
+    const watching = setInterval(() => {
+      last = Math.max(last, told[HOST_WORD / 4]);
+    }, 1);
+    const { free } = shared;
+    // Its pages are read once more before they are given back.
+    shared.free = () => {
+      last = told[HOST_WORD / 4];
+      free.call(shared);
+    };
+    await backend.dispose();
+    clearInterval(watching);
+    expect(last).toBe(2);
+    expect((await waits).map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
   });
 });

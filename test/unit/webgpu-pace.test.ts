@@ -3,9 +3,14 @@ import type { Program } from '../../src/backend/webgpu/list.js';
 import { Pace } from '../../src/backend/webgpu/pace.js';
 
 const slept: number[] = [];
-vi.mock('node:timers/promises', () => ({ setTimeout: async (ms: number) => void slept.push(ms) }));
-
 let now = 0;
+vi.mock('node:timers/promises', () => ({
+  setTimeout: async (ms: number) => {
+    slept.push(ms);
+    now += ms;
+  },
+}));
+
 beforeEach(() => {
   slept.length = 0;
   now = 0;
@@ -35,6 +40,20 @@ test('sleeps through most of a long pass, when it has seen one', async () => {
 test('polls a short pass at once: a timer would be late', async () => {
   await twoPasses(4.5, 0);
   expect(slept).toEqual([]);
+});
+
+test('soon sleeps less where the first pass took many times as long as those behind it', async () => {
+  const pace = new Pace();
+  const program = {} as Program;
+  for (const took of [1000, ...new Array(9).fill(20)]) {
+    const started = now;
+    pace.start(program);
+    await pace.rest();
+    now = Math.max(now, started + took);
+    pace.end();
+  }
+  expect(slept[0]).toBe(900);
+  expect(slept.at(-1)).toBeLessThan(30);
 });
 
 test('does not sleep where other work has taken the time', async () => {
