@@ -17,6 +17,9 @@ const PLAIN = '0000:00:05.0';
 const LARGE_BLOCKS = '0000:00:06.0';
 const FAULTY = '0000:00:07.0';
 const REMOVABLE = '0000:01:00.0';
+/** Functions of one device, which no IOMMU keeps apart; the other is in use. */
+const SHARED = '0000:00:09.0';
+const NEIGHBOUR = '0000:00:09.1';
 
 /** Sectors whose reads fail: once, and always. Far from what the kernel's driver reads for partitions. */
 const FAILS_ONCE = 40_000;
@@ -45,6 +48,8 @@ function driveArguments(image: string): string[] {
     ...['-blockdev', file('large'), '-device', 'nvme,id=large,serial=large,addr=6'],
     ...['-device', 'nvme-ns,bus=large,drive=large,nsid=3,logical_block_size=4096,physical_block_size=4096'],
     ...['-blockdev', JSON.stringify(faults), '-device', 'nvme,id=faulty,drive=faults,serial=faulty,addr=7'],
+    ...['-blockdev', file('shared'), '-device', 'nvme,drive=shared,serial=shared,addr=9.0,multifunction=on'],
+    ...['-device', 'virtio-rng-pci,addr=9.1'],
     ...['-device', 'pcie-root-port,id=rootport,chassis=1,addr=8'],
     ...['-blockdev', file('removable'), '-device', 'nvme,id=removable,drive=removable,serial=removable,bus=rootport'],
   ];
@@ -74,12 +79,18 @@ describe.skipIf(SKIP_NVME)('an emulated drive', () => {
       [PLAIN, 'plain'],
       [LARGE_BLOCKS, 'large'],
       [FAULTY, 'faulty'],
+      [SHARED, 'shared'],
       [REMOVABLE, 'removable'],
     ]);
     expect(drives[0]).toMatchObject({ driver: 'nvme', uses: [], namespaces: [{ id: 1, bytes: BYTES }] });
     const status = await machine.must('node /ntx/dist/main.js nvme status');
     expect(status).toMatch(/ok\s+IOMMU\s+dmar0/);
     expect(status).toContain(`sudo ntx nvme bind ${PLAIN}`);
+  });
+
+  test('is refused where another device of its IOMMU group is in use', async () => {
+    const { status, output } = await machine.run(`node /ntx/dist/main.js nvme bind ${SHARED} 2>&1`);
+    expect([status, output]).toEqual([2, expect.stringContaining(`that are in use: ${NEIGHBOUR} (virtio-pci)`)]);
   });
 
   test('goes to vfio-pci and may be opened there', async () => {

@@ -38,6 +38,7 @@ function makeDrive(image: string, folder: string): void {
 let folder = '';
 let machine: Machine;
 let partition = '';
+let otherPartition = '';
 
 describe.skipIf(SKIP_NVME)('a model on an emulated drive', () => {
   let text = '';
@@ -56,6 +57,7 @@ describe.skipIf(SKIP_NVME)('a model on an emulated drive', () => {
     // Without huge pages: the driver's own memory lies on ordinary ones here.
     machine = await Machine.boot(machineImages(), { drives, memoryMiB: 1024, hugePages: 0 });
     partition = `${await machine.blockDevice(DRIVE)}p1`;
+    otherPartition = `${await machine.blockDevice(OTHER)}p1`;
     await machine.must(`mount /dev/${partition} /mnt`);
   }, 300_000);
 
@@ -68,6 +70,21 @@ describe.skipIf(SKIP_NVME)('a model on an emulated drive', () => {
     expect(await machine.must(`${NTX} nvme list`)).toMatch(new RegExp(`${partition}\\s+60 MiB\\s+mounted on /mnt`));
     const { status, output } = await machine.run(`${NTX} nvme bind ${DRIVE} 2>&1`);
     expect([status, output]).toEqual([2, expect.stringContaining(`in use: ${partition} is mounted on /mnt`)]);
+  });
+
+  test('nor is one that only another mount namespace uses', async () => {
+    const elsewhere = `unshare -m sh -c 'mount -o ro,noload /dev/${otherPartition} /mnt && touch /tmp/mounted && exec sleep 1000'`;
+    const wait = 'for i in $(seq 100); do [ -e /tmp/mounted ] && break; sleep 0.1; done';
+    const bind = `${NTX} nvme bind ${OTHER} 2>&1; status=$?`;
+    // The mount ends with its namespace's last process.
+    const { status, output } = await machine.run(
+      `${elsewhere} & pid=$!; ${wait}; ${NTX} nvme list; ${bind}; kill $pid; wait $pid; exit $status`,
+    );
+    expect(output).toMatch(new RegExp(`${otherPartition}\\s+60 MiB\\s+not in use`));
+    expect([status, output]).toEqual([
+      2,
+      expect.stringMatching(/cannot be had: .* in use by the kernel \(ZFS, or a mount of another/),
+    ]);
   });
 
   test('the model runs from its file, written in several pieces, and is mapped', async () => {
