@@ -101,6 +101,29 @@ async function checksumRate() {
 const size = (text) => Number(text.replace(/[KM]$/, '')) * { K: 1024, M: MIB }[text.at(-1)];
 const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
 
+/** What is compared: preads without the reader, the reader's settings, and its ways around O_DIRECT's rules. */
+async function waysOf(path, { threads: threadCounts, depths, blocks }) {
+  const numbers = (text) => text.split(',').map(Number);
+  const methods = addon.ioUringInfo().unavailable === '' ? ['io_uring', 'pread'] : ['pread'];
+  const ways = [];
+  for (const threads of numbers(threadCounts)) {
+    const name = `plain pread, O_DIRECT, ${threads} x 1 MiB`;
+    ways.push({ kind: 'plain', name, ...(await plainReads(path, threads)) });
+  }
+  for (const method of methods) {
+    for (const depth of numbers(depths)) {
+      for (const block of blocks.split(',')) {
+        const options = { method, direct: true, depth, maxBytes: size(block) };
+        ways.push({ kind: 'reader', ...(await readerReads(path, options)) });
+      }
+    }
+  }
+  const usual = { method: methods[0], direct: true, depth: 16, maxBytes: MIB / 2 };
+  ways.push({ kind: 'bounced', ...(await readerReads(path, usual, 100)) });
+  ways.push({ kind: 'buffered', ...(await readerReads(path, { ...usual, method: 'pread', direct: false })) });
+  return ways;
+}
+
 async function main() {
   const { values, positionals } = parseArgs({
     options: {
@@ -115,28 +138,7 @@ async function main() {
   });
   const [path] = positionals;
   if (path === undefined) throw new Error('expected a FILE');
-  const numbers = (text) => text.split(',').map(Number);
-  const methods = addon.ioUringInfo().unavailable === '' ? ['io_uring', 'pread'] : ['pread'];
-  const ways = [];
-  for (const threads of numbers(values.threads)) {
-    ways.push({
-      kind: 'plain',
-      name: `plain pread, O_DIRECT, ${threads} x 1 MiB`,
-      ...(await plainReads(path, threads)),
-    });
-  }
-  for (const method of methods) {
-    for (const depth of numbers(values.depths)) {
-      for (const block of values.blocks.split(',')) {
-        const options = { method, direct: true, depth, maxBytes: size(block) };
-        ways.push({ kind: 'reader', ...(await readerReads(path, options)) });
-      }
-    }
-  }
-  const usual = { method: methods[0], direct: true, depth: 16, maxBytes: MIB / 2 };
-  ways.push({ kind: 'bounced', ...(await readerReads(path, usual, 100)) });
-  ways.push({ kind: 'buffered', ...(await readerReads(path, { ...usual, method: 'pread', direct: false })) });
-
+  const ways = await waysOf(path, values);
   const rates = ways.map(() => []);
   const fileBytes = statSync(path).size;
   const bytes = size(values.bytes);

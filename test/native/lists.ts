@@ -77,8 +77,12 @@ export function makeList(backend: Backend, shape: Shape): TestList {
   buffer('last', 4 * sizes.maxOutputs * width);
   buffer('logits', 4 * sizes.maxOutputs * vocabulary);
   buffer('candidates', sizes.maxOutputs * outputBytes(k));
+  return { ops: opsOf(shape, width), bindings: { weights, buffers, sizes }, results: [...buffers.values()] };
+}
+
+function opsOf({ heads, kvHeads, headDim, vocabulary, k, window }: Shape, width: number): Op[] {
   const caches = { kCache: 'k cache', vCache: 'v cache', heads, kvHeads, headDim };
-  const ops: Op[] = [
+  return [
     { kind: 'embed', table: 'table', out: 'x' },
     { kind: 'rms-norm', input: 'x', weight: 'norm', out: 'normed', width, eps: 1e-5, selectOutputs: false },
     {
@@ -98,7 +102,7 @@ export function makeList(backend: Backend, shape: Shape): TestList {
       ...caches,
       ...{ ropeDim: headDim, neox: true, eps: 1e-6 },
     },
-    { kind: 'attention', q: 'q', out: 'attended', scale: 1 / Math.sqrt(headDim), window: shape.window, ...caches },
+    { kind: 'attention', q: 'q', out: 'attended', scale: 1 / Math.sqrt(headDim), window, ...caches },
     {
       kind: 'matmul',
       input: 'attended',
@@ -117,7 +121,6 @@ export function makeList(backend: Backend, shape: Shape): TestList {
     },
     { kind: 'top-k', input: 'logits', out: 'candidates', width: vocabulary, k },
   ];
-  return { ops, bindings: { weights, buffers, sizes }, results: [...buffers.values()] };
 }
 
 /** `rows` tokens of each given slot from `position` on, with the candidates of every slot's last row. */

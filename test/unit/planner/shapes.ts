@@ -21,6 +21,21 @@ const ROWS = [1, 4, 16, 512];
 /** Q4_K of 8192 x (8192 + 2 x 1024 + 8192), 3 x 8192 x 28672 and 8192 x 128256. */
 const [ATTENTION, FEED_FORWARD, OUTPUT] = [84_934_656, 396_361_728, 590_938_112];
 
+const DRIVE = {
+  bytesPerSecond: 6.5e9,
+  requestSeconds: 2e-6,
+  latencySeconds: 1e-4,
+  queueDepth: 32,
+  alignment: 4096,
+  maxBytes: 1 << 20,
+};
+const LINK_CURVE = [
+  { pieceBytes: 1 << 16, bytesPerSecond: 18e9 },
+  { pieceBytes: 1 << 20, bytesPerSecond: 47e9 },
+  { pieceBytes: 1 << 23, bytesPerSecond: 54e9 },
+  { pieceBytes: 1 << 26, bytesPerSecond: 55e9 },
+];
+
 /** A 70B model in Q4_K: 162 units at 80 layers and an output head of two. */
 export function llama70b(shape: Shape = {}): PlanRequest {
   const {
@@ -60,31 +75,10 @@ export function llama70b(shape: Shape = {}): PlanRequest {
       return { maxRows, weight: weights[index], overheadSeconds: 3e-4, handOverSeconds: 9e-5 };
     }),
     files: [{ bytes: offset + 4000, drive: 0 }],
-    drives: [
-      {
-        bytesPerSecond: 6.5e9,
-        requestSeconds: 2e-6,
-        latencySeconds: 1e-4,
-        queueDepth: 32,
-        alignment: 4096,
-        maxBytes: 1 << 20,
-      },
-    ],
+    drives: [DRIVE],
     device: shape.hostIsDevice ? null : { bytes: Math.round(vram * GIB), residents: [kv] },
     host: { bytes: Math.round(ram * GIB), residents: shape.hostIsDevice ? [kv] : [] },
-    link: shape.hostIsDevice
-      ? null
-      : {
-          curve: [
-            { pieceBytes: 1 << 16, bytesPerSecond: 18e9 },
-            { pieceBytes: 1 << 20, bytesPerSecond: 47e9 },
-            { pieceBytes: 1 << 23, bytesPerSecond: 54e9 },
-            { pieceBytes: 1 << 26, bytesPerSecond: 55e9 },
-          ],
-          copySeconds: 6e-6,
-          overlapsKernels,
-          sharesPages,
-        },
+    link: shape.hostIsDevice ? null : { curve: LINK_CURVE, copySeconds: 6e-6, overlapsKernels, sharesPages },
     hostMemory: { total: 146e9, cpuAlone: 120e9, cpuBesideLink: 98e9, linkBesideCpu: 48e9 },
     context: 2048,
   };
