@@ -16,10 +16,15 @@ const PACKAGES = {
 /** QEMU 7.2 and Linux 6.1 of Debian 12 are older than what this was tried with. */
 const BACKPORTS = ['bookworm'];
 
+/** A field of /etc/os-release: "debian", "bookworm". */
+function release(field) {
+  const text = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
+  return new RegExp(`^${field}="?([^"\n]*)`, 'm').exec(text)?.[1] ?? '';
+}
+
 /** The packages of a part, unpacked; the folder that stands for `/`. */
 export function unpacked(part) {
-  const release = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
-  const codename = /^VERSION_CODENAME=(.*)$/m.exec(release)?.[1] ?? '';
+  const codename = release('VERSION_CODENAME');
   const folder = join(GUEST, part);
   const done = join(folder, 'done');
   if (!existsSync(done)) {
@@ -43,9 +48,11 @@ export function guestObstacle() {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     return `the emulated machine is for Linux on x64; this is ${process.platform} on ${process.arch}`;
   }
+  if (release('ID') !== 'debian') {
+    return `its kernel is Debian's, out of the packages of this system, and this is ${release('PRETTY_NAME') || 'another'}`;
+  }
   const has = (command) =>
     ['/usr/bin', '/bin', '/usr/sbin', '/sbin'].some((folder) => existsSync(join(folder, command)));
-  if (!has('apt-get') || !has('dpkg-deb')) return 'its parts are Debian packages, and there is no apt-get';
   if (!has('mkfs.ext4')) return 'there is no mkfs.ext4 (package e2fsprogs)';
   return null;
 }
