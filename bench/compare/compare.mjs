@@ -2,10 +2,10 @@
 // the best of each counts. Loading is what a user waits for until a model and its context are ready, of a file that was read
 // before. node-llama-cpp is installed on demand, apart from the project (install.mjs).
 //
-//   node bench/compare/compare.mjs MODEL [--backend cpu|cuda] [--rounds 3] [--tokens 64] [--prompt-tokens 512] [--save]
+//   node bench/compare/compare.mjs MODEL [--backend cpu|cuda] [--threads N] [--rounds 3] [--tokens 64] [--prompt-tokens 512] [--save]
 import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, readSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, loadavg } from 'node:os';
 import { basename, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -17,6 +17,7 @@ import { llamaPackage, VERSION } from './install.mjs';
 const { values, positionals } = parseArgs({
   options: {
     backend: { type: 'string', default: 'cpu' },
+    threads: { type: 'string', default: `${availableParallelism()}` },
     rounds: { type: 'string', default: '3' },
     tokens: { type: 'string', default: '64' },
     'prompt-tokens': { type: 'string', default: '512' },
@@ -34,7 +35,7 @@ if (positionals[0] === undefined) fail('which model? node bench/compare/compare.
 const path = resolve(positionals[0]);
 const { model } = await openModel(path);
 const round = {
-  ...{ path, backend: values.backend, threads: availableParallelism(), vocabulary: model.config.vocabulary, repeat: 3 },
+  ...{ path, backend: values.backend, threads: Number(values.threads), vocabulary: model.config.vocabulary, repeat: 3 },
   ...{ promptTokens: Number(values['prompt-tokens']), tokens: Number(values.tokens) },
 };
 try {
@@ -64,6 +65,8 @@ function once(script) {
 const SIDES = { ntx: './ntx.mjs', llama: './llama.mjs' };
 const rounds = { ntx: [], llama: [] };
 warm();
+// On a machine that others use, waiting for each other costs engines unequally: this says how busy it was.
+const loadBefore = loadavg()[0];
 for (let i = 0; i < Number(values.rounds); i++) {
   for (const [side, script] of Object.entries(SIDES)) rounds[side].push(once(script));
 }
@@ -93,7 +96,8 @@ if (values.save) {
   saveResult(`compare-${basename(path, '.gguf')}-${values.backend}`, {
     machine: describeMachine(),
     model: basename(path),
-    options: { ...values, threads: round.threads },
+    options: values,
+    loadBefore,
     nodeLlamaCpp: VERSION,
     ...{ ntx, llama, ratios, rounds },
   });

@@ -34,7 +34,8 @@ export function refreshed(markdown) {
 function region(name) {
   const table = TABLES[name];
   if (table === undefined) throw new Error(`bench/figures/tables.mjs has no table ${name}`);
-  const rows = [table.heads, table.heads.map(() => '---'), ...table.rows()];
-  const lines = rows.map((row) => `| ${row.join(' | ')} |`);
+  const found = table.rows();
+  const rows = [table.heads, table.heads.map(() => '---'), ...found];
+  const lines = found.length === 0 ? ['Not measured yet.'] : rows.map((row) => `| ${row.join(' | ')} |`);
   return [`<!-- table ${name}: ${table.command} -->`, ...lines, '<!-- end -->'].join('\n');
 }

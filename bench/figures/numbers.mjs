@@ -1,6 +1,6 @@
 // Figures in documents are links to the field that they come from: [2.29 tok/s](../bench/results/FILE.json#decode.best). What such
 // a link says is the field's value in the unit that is written, rounded to as many digits as are written.
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { RESULTS } from '../save.mjs';
 
@@ -21,6 +21,16 @@ const cache = new Map();
 export function result(file) {
   if (!cache.has(file)) cache.set(file, JSON.parse(readFileSync(join(RESULTS, file), 'utf8')));
   return cache.get(file);
+}
+
+/** { name, file } of every kind of result that matches, in the order of their names: the newest of each. */
+export function newest(pattern) {
+  const files = new Map();
+  for (const file of readdirSync(RESULTS).sort()) {
+    const [, name] = /^\d{4}-\d\d-\d\d-(.*)\.json$/.exec(file) ?? [];
+    if (name !== undefined && pattern.test(name)) files.set(name, file);
+  }
+  return Array.from(files, ([name, file]) => ({ name, file }));
 }
 
 /** A field by its path ("0.decode.best"); keys may have spaces, written as %20. Throws where there is none. */

@@ -1,6 +1,6 @@
-// The tables of README.md and docs/ that hold measured figures. A row names its result; add one where a new result is kept, and
-// `npm run figures` writes it into the documents.
-import { digits, result, significant } from './numbers.mjs';
+// The tables of README.md and docs/ that hold measured figures: of every kind of result the newest. `npm run figures` writes them
+// into the documents.
+import { digits, newest, result, significant } from './numbers.mjs';
 
 const percent = (share) => `${digits(100 * share, 1)} %`;
 const rate = (perSecond) => `${significant(perSecond)} tok/s`;
@@ -36,67 +36,97 @@ function llamaCppOf(each) {
     : `${known.decode} and ${digits(known.prompt512)} tok/s`;
 }
 
-const CPU = '2026-11-23-llama-1b-cpu.json';
-const CPU_AVX2 = '2026-11-23-llama-1b-cpu-avx2.json';
-const CUDA = '2026-11-23-cuda.json';
-const WEBGPU = '2026-11-23-llama-8b-webgpu.json';
-const STREAMS = ['70b-Q4_K-cuda', '30b-Q4_K-cuda', '70b-Q4_K-webgpu'].map(
-  (name) => `2026-11-23-stream-llama-${name}.json`,
-);
-/** Plans that were run: what was predicted, and what was measured. */
-const PLANNED = [
-  { file: '2026-11-23-bench-llama-70b-Q4_K-cuda.json', memory: '15.5 GiB of VRAM' },
-  { file: '2026-11-23-bench-llama-30b-Q4_K-cuda.json', memory: '9 GiB of VRAM' },
-  { file: '2026-11-23-bench-llama-1b-Q8_0-cpu.json', memory: '700 MiB of RAM' },
-];
-const PUBLISHED = '2026-11-23-published.json';
-const NVME = '2026-11-23-nvme-cost-emulated.json';
+/** Results of models that are resident: of each model and kernels the newest. */
+function residents(pattern) {
+  const models = new Map();
+  const all = newest(pattern).flatMap(({ file }) => result(file).map((each) => ({ file, each })));
+  for (const found of all) {
+    const key = `${modelName(found.each)} ${found.each.machine.kernels}`;
+    if (!(models.get(key)?.each.date > found.each.date)) models.set(key, found);
+  }
+  return [...models.values()];
+}
+
+const onCpu = (suffix) => residents(new RegExp(`^llama-1b-cpu${suffix}$`));
+const onCuda = () => residents(/^(cuda|llama-\w+-cuda)$/);
+const onWebgpu = () => residents(/^llama-\w+-webgpu$/);
+const streams = () => newest(/^stream-llama-\w+-\w+-(cuda|webgpu)$/).map(({ file }) => ({ file, each: result(file) }));
+/** Plans that were run, the largest model first: what was predicted, and what was measured. */
+const planned = () =>
+  newest(/^bench-/)
+    .map(({ file }) => ({ file, each: result(file) }))
+    .sort((a, b) => b.each.bytesPerToken - a.each.bytesPerToken);
+const PUBLISHED = newest(/^published$/)[0].file;
+const NVME = newest(/^nvme-cost-emulated$/)[0].file;
+
+/** "15.5 GiB of VRAM": from the budgets that were kept, or the command. */
+function memoryOf({ budgets, command }) {
+  return ['vram', 'ram']
+    .map((name) => [budgets?.[name] ?? new RegExp(`--${name} (\\S+)`).exec(command)?.[1], name.toUpperCase()])
+    .filter(([size]) => size !== undefined && size !== null)
+    .map(([size, name]) => `${size.replace(/(\d)(\w?iB|B)$/, '$1 $2')} of ${name}`)
+    .join(', ');
+}
 
 /** Which machine, which model, how fast. */
 function machineRows() {
-  const resident = [CUDA, WEBGPU, CPU].flatMap((file) =>
-    result(file)
-      .filter(({ type }) => ['Q8_0', 'Q4_K'].includes(type))
-      .map((each) => ({ each, how: 'all in memory', decode: each.decode.best, prompt: each.prompt.best })),
-  );
-  const planned = PLANNED.map(({ file, memory }) => {
-    const each = result(file);
-    return { each, how: `with ${memory}`, decode: 1 / each.stream.seconds, prompt: each.prompt.best };
+  const resident = [...onCuda(), ...onWebgpu(), ...onCpu('')]
+    .filter(({ each }) => ['Q8_0', 'Q4_K'].includes(each.type))
+    .map(({ each }) => ({ each, how: 'all in memory', decode: each.decode.best, prompt: each.prompt.best }));
+  const streamed = planned().map(({ each }) => {
+    return { each, how: memoryOf(each), decode: 1 / each.stream.seconds, prompt: each.prompt.best };
   });
-  return [...resident, ...planned].map(({ each, how, decode, prompt }) => {
-    const weights = each.model.weightBytes;
-    const size = how === 'all in memory' ? `${significant(weights / 2 ** 30)} GiB` : modelSize(each);
-    return [machineName(each), each.device.backend, modelName(each), size, how, rate(decode), rate(prompt)];
-  });
-}
-
-/** `weightBytes` of a streamed model counts what is resident on a CPU: the same model's resident result knows all of it. */
-function modelSize(each) {
-  const whole = [CUDA, WEBGPU, CPU].flatMap(result).find((other) => modelName(other) === modelName(each));
-  const bytes = Math.max(whole?.model.weightBytes ?? 0, each.model.weightBytes);
-  return `${significant(bytes / 2 ** 30)} GiB`;
+  return [...resident, ...streamed].map(({ each, how, decode, prompt }) => [
+    ...[machineName(each), each.device.backend, modelName(each), `${significant(each.bytesPerToken / 2 ** 30)} GiB`],
+    ...[how, rate(decode), rate(prompt)],
+  ]);
 }
 
 function plannedRows() {
-  return PLANNED.map(({ file, memory }) => {
-    const each = result(file);
+  return planned().map(({ file, each }) => {
     const { predicted, seconds } = each.stream;
     const off = seconds / predicted.seconds - 1;
     const milliseconds = (value) => `${significant(1000 * value)} ms`;
     return [
-      ...[modelName(each), each.device.backend, memory, milliseconds(predicted.seconds), milliseconds(seconds)],
+      ...[modelName(each), each.device.backend, memoryOf(each), milliseconds(predicted.seconds), milliseconds(seconds)],
       ...[`${off > 0 ? '+' : '−'}${percent(Math.abs(off))}`, rate(1 / seconds), linked(file)],
     ];
   });
 }
 
 function streamRows() {
-  return STREAMS.map((file) => {
-    const each = result(file);
+  return streams().map(({ file, each }) => {
     const { decode, link, promptTokensPerSecond, options, device } = each;
+    const prompts = promptTokensPerSecond === null ? '' : rate(promptTokensPerSecond);
     return [
       ...[modelName(each), device.backend, `${options.vram} GiB`, rate(decode.tokensPerSecond)],
-      ...[`${percent(link.shareOfPeak)} of ${digits(link.peak, 1)} GB/s`, rate(promptTokensPerSecond), linked(file)],
+      ...[`${percent(link.shareOfPeak)} of ${digits(link.peak, 1)} GB/s`, prompts, linked(file)],
+    ];
+  });
+}
+
+/** Units on the CPU beside streamed ones: every share that was measured, and the planner's own. */
+function onCpuRows() {
+  return newest(/^host-compute-/).flatMap(({ file }) => {
+    const each = result(file);
+    return each.runs.map(({ share, sequences, tokensPerSecond, busyShare }) => [
+      ...[modelName(each), `${each.options.vram} GiB`, share === null ? 'as planned' : `${100 * share} %`, sequences],
+      ...[rate(tokensPerSecond), percent(busyShare.link), percent(busyShare.cpu ?? 0), linked(file)],
+    ]);
+  });
+}
+
+/** Beside node-llama-cpp, in the same run. */
+function compareRows() {
+  return newest(/^compare-/).map(({ file }) => {
+    const each = result(file);
+    const { ntx, llama, ratios } = each;
+    const pair = (key, times) => `${significant(ntx[key])} / ${significant(llama[key])} = **${digits(times, 2)}**`;
+    return [
+      ...[each.model.replace(/\.gguf$/, ''), ntx.device.replace(/\(R\)| Processor/g, '')],
+      ...[pair('decodeTokensPerSecond', ratios.decode), pair('promptTokensPerSecond', ratios.prompt)],
+      `${significant(ntx.loadSeconds)} s / ${significant(llama.loadSeconds)} s`,
+      linked(file),
     ];
   });
 }
@@ -127,22 +157,28 @@ function nvmeRows() {
 
 function designRows() {
   const { llamaCpp, ntransformer } = design();
-  const ours = (file, name) => result(file).find((each) => modelName(each) === name)?.decode.best;
-  const streamed = 1 / result(PLANNED[0].file).stream.seconds;
+  const ours = (found, name) => found.find(({ each }) => modelName(each) === name)?.each.decode.best;
+  const partly = 'llama-70b Q4_K, 16 GiB of VRAM';
+  const streamed = planned().filter(
+    ({ each }) => modelName(each) === 'llama-70b Q4_K' && each.device.backend === 'cuda',
+  );
+  const best = Math.max(...streamed.map(({ each }) => 1 / each.stream.seconds));
   const cell = (value) => (value === undefined ? '' : significant(value));
   const rows = ['llama-8b Q8_0', 'llama-8b Q4_K', 'llama-70b Q4_K'].map((name) => [
     `${name}, resident`,
-    ...[cell(ours(CUDA, name)), cell(ours(WEBGPU, name))],
+    ...[cell(ours(onCuda(), name)), cell(ours(onWebgpu(), name))],
     ...[cell(llamaCpp[name]?.decode), cell(ntransformer[name]?.decode)],
   ]);
-  const partly = llamaCpp['llama-70b Q4_K, 16 GiB of VRAM'].decode;
-  return [...rows, ['llama-70b Q4_K, 15.5 GiB of VRAM (llama.cpp: 16)', cell(streamed), '', cell(partly), '']];
+  return [
+    ...rows,
+    ['llama-70b Q4_K, 15.5 GiB of VRAM (llama.cpp: 16)', cell(best), '', cell(llamaCpp[partly].decode), ''],
+  ];
 }
 
 export const TABLES = {
   machines: {
     command: 'npm run bench',
-    heads: ['machine', 'backend', 'model', 'weights', 'how', 'decode', 'prompt of 512'],
+    heads: ['machine', 'backend', 'model', 'read a token', 'memory', 'decode', 'prompt of 512'],
     rows: machineRows,
   },
   others: {
@@ -154,22 +190,20 @@ export const TABLES = {
     command: 'npm run bench -- --only cpu',
     heads: ['model', 'kernels', 'decode', 'of read', 'prompt of 512', 'result'],
     rows: () =>
-      [CPU, CPU_AVX2].flatMap((file) =>
-        result(file).map((each) => {
-          const [model, ...rest] = residentRow(each);
-          return [model, each.machine.kernels, ...rest, linked(file)];
-        }),
-      ),
+      [...onCpu(''), ...onCpu('-\\w+')].map(({ file, each }) => {
+        const [model, ...rest] = residentRow(each);
+        return [model, each.machine.kernels, ...rest, linked(file)];
+      }),
   },
   cuda: {
     command: 'npm run bench -- --only cuda,cuda-70b',
     heads: ['model', 'decode', 'of read', 'prompt of 512', 'llama.cpp there (August 2026)'],
-    rows: () => result(CUDA).map((each) => residentRow(each, llamaCppOf(each))),
+    rows: () => onCuda().map(({ each }) => residentRow(each, llamaCppOf(each))),
   },
   webgpu: {
     command: 'npm run bench -- --only webgpu',
     heads: ['model', 'decode', 'of read', 'prompt of 512', 'llama.cpp’s CUDA there'],
-    rows: () => result(WEBGPU).map((each) => residentRow(each, llamaCppOf(each))),
+    rows: () => onWebgpu().map(({ each }) => residentRow(each, llamaCppOf(each))),
   },
   streams: {
     command: 'npm run bench -- --only stream-cuda,stream-webgpu',
@@ -180,6 +214,16 @@ export const TABLES = {
     command: 'npm run bench -- --only stream-cuda,disk',
     heads: ['model', 'backend', 'memory', 'predicted pass', 'measured pass', 'off by', 'decode', 'result'],
     rows: plannedRows,
+  },
+  'on-cpu': {
+    command: 'npm run bench -- --only host-compute',
+    heads: ['model', 'VRAM', 'of what streams, on the CPU', 'sequences', 'decode', 'link busy', 'CPU busy', 'result'],
+    rows: onCpuRows,
+  },
+  compare: {
+    command: 'npm run bench -- --only compare',
+    heads: ['model', 'on', 'decode, tok/s: ntx / node-llama-cpp', 'prompt of 512, tok/s', 'load', 'result'],
+    rows: compareRows,
   },
   published: {
     command: 'npm run bench -- --only planner',
