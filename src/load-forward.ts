@@ -81,7 +81,7 @@ export async function createForward(
       await closeStreamer();
       if (cpu === null) return;
       // The device may still copy out of memory that is the CPU's. If it has failed, it does not, and its pass says so.
-      await streamer.idle().catch(() => {});
+      await Promise.all([streamer.idle(), cpuUnits?.settle()]).catch(() => {});
       cpuUnits?.free();
       placed.unpin();
       await cpu.dispose();

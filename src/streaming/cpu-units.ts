@@ -94,7 +94,12 @@ export class RecordedCpuUnits implements CpuUnits {
     return this.#exchange.span();
   }
 
-  /** The device has done everything that it was given. Memory of the CPU is freed with its backend. */
+  /** When nothing is under way, of a pass that was given up too. Rejects where the device has failed. */
+  settle(): Promise<void> {
+    return this.#exchange.settle();
+  }
+
+  /** To be called then. Memory of the CPU is freed with its backend. */
   free(): void {
     if (!this.#freed) this.#exchange.free();
     this.#freed = true;

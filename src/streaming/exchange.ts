@@ -13,7 +13,9 @@ export interface Exchange {
   run(range: DeviceRange, list: CommandList, step: StepBuffer, segment: number): Promise<void>;
   /** When the last segment was at work. */
   span(): Promise<CpuSpan>;
-  /** The device has done everything that it was given. */
+  /** When nothing is under way, of a pass that was given up too. Rejects where the device has failed. */
+  settle(): Promise<void>;
+  /** To be called then. */
   free(): void;
 }
 
@@ -25,6 +27,7 @@ export class ExchangeInTurns implements Exchange {
   readonly #shared: HostMemory;
   #turn = 0;
   #fence: Fence | null = null;
+  #handedOver: Fence | null = null;
 
   constructor(
     private readonly device: Backend,
@@ -38,13 +41,17 @@ export class ExchangeInTurns implements Exchange {
     this.#turn = (this.#turn + 1) >>> 0;
     // The CPU first: a device that waits for nobody would wait for ever.
     this.#fence = this.cpu.takeTurn!(list, step, segment, this.memory, this.#turn);
-    this.device.handOver!(range, this.#shared, this.#turn);
+    this.#handedOver = this.device.handOver!(range, this.#shared, this.#turn);
   }
 
   async span(): Promise<CpuSpan> {
     const fence = this.#fence!;
     await this.cpu.wait(fence);
     return this.cpu.turnTimes!(fence);
+  }
+
+  async settle(): Promise<void> {
+    if (this.#handedOver !== null) await this.device.wait(this.#handedOver);
   }
 
   free(): void {
@@ -82,6 +89,10 @@ export class ExchangeByCopies implements Exchange {
 
   span(): Promise<CpuSpan> {
     return this.#span!;
+  }
+
+  async settle(): Promise<void> {
+    await Promise.all(this.#ready);
   }
 
   free(): void {
