@@ -1,9 +1,11 @@
 // What the cuda backend promises beside its kernels: order, fences, memory, errors that name their cause.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Bindings, DeviceRange } from '../../src/backend/backend.js';
 import type { CudaBackend } from '../../src/backend/cuda/cuda.js';
 import type { Op } from '../../src/backend/ops.js';
 import { StepBuffer } from '../../src/backend/step.js';
+import { DEVICE_WORD, HOST_WORD, hasCome, TURN_HEADER } from '../../src/backend/turns.js';
 import { openCudaDevice } from '../cuda-device.js';
 
 const WIDTH = 64;
@@ -123,6 +125,23 @@ describe('cuda', () => {
     backend.copy({ memory, offset: 0, bytes: x.bytes }, x);
     backend.submit(backend.record([NORM], bindings), step(4));
     expect(new Set(await floats(y))).toEqual(new Set([-2]));
+    memory.free();
+  });
+
+  it.each([WIDTH, 300_000])('lets the host take its turn with %i values between two passes', async (count) => {
+    const host = new Uint8Array(TURN_HEADER + 4 * count);
+    const told = new Uint32Array(host.buffer, 0, TURN_HEADER / 4);
+    const values = new Float32Array(host.buffer, TURN_HEADER, count);
+    const memory = backend.registerHost(host, 'turns');
+    const range = upload(new Float32Array(count).fill(3), 'values');
+    const turn = backend.handOver!(range, memory, 1);
+    const after = floats(range);
+    while (!hasCome(told[DEVICE_WORD / 4], 1)) await sleep(1);
+    expect(new Set(values)).toEqual(new Set([3]));
+    values.fill(5);
+    told[HOST_WORD / 4] = 1;
+    await backend.wait(turn);
+    expect(new Set(await after)).toEqual(new Set([5]));
     memory.free();
   });
 
