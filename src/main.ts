@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // The program `ntx`. Only this file sets the exit status: 0, 2 for what the user can mend, 130 after Ctrl-C, 1 for our bugs.
-import { columnsOf, wrapped } from './cli/output.js';
+import { columnsOf, harmless, wrapped } from './cli/output.js';
 import { runCli } from './cli/program.js';
 import { NtxError } from './errors.js';
 
@@ -31,7 +31,8 @@ function report(error: unknown): number {
   if (process.env.NTX_DEBUG) process.stderr.write(`${error.stack}\n`);
   if (error.code === 'cancelled') return STATUS.interrupted;
   const sentences = [`ntx: ${withPeriod(error.message)}`, capital(withPeriod(error.advice))];
-  for (const each of sentences) process.stderr.write(`${wrapped(each, columnsOf(process.stderr))}\n`);
+  for (const each of sentences)
+    process.stderr.write(`${wrapped(harmless(each, process.stderr), columnsOf(process.stderr))}\n`);
   return STATUS.userError;
 }
 

@@ -7,7 +7,7 @@ import { interruptible } from './interrupt.js';
 import { createLines, type Lines } from './lines.js';
 import { loadWithProgress, noteLongContext } from './load.js';
 import { addMemoryOptions, addModelOptions, loadOptions, type ModelFlags } from './model-options.js';
-import { note, paint } from './output.js';
+import { harmless, note, paint } from './output.js';
 import { addSamplingOptions, generateOptions, type SamplingFlags } from './sampling-options.js';
 import { summaryLine } from './summary.js';
 
@@ -119,6 +119,6 @@ async function stream(
       return { text, summary: next.value };
     }
     text += next.value.text;
-    process.stdout.write(next.value.text);
+    process.stdout.write(harmless(next.value.text));
   }
 }

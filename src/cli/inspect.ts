@@ -3,7 +3,7 @@ import { NtxError } from '../errors.js';
 import { formatMetadataValue } from '../gguf/metadata.js';
 import type { GgufModel, MetadataValue, TensorInfo } from '../gguf/types.js';
 import type { Model } from '../model/index.js';
-import { bytesText, paint, print, printJson, table } from './output.js';
+import { bytesText, harmless, paint, print, printJson, table } from './output.js';
 
 /** Of longer arrays only the beginning is shown. */
 const SHOWN_ITEMS = 4;
@@ -81,7 +81,7 @@ function unitsText(model: Model | NtxError): string {
 }
 
 function section(title: string, body: string): string {
-  return `${process.stdout.isTTY ? paint.bold(title) : title}\n${body.replace(/^(?=.)/gm, '  ')}`;
+  return `${process.stdout.isTTY ? paint.bold(title) : title}\n${harmless(body).replace(/^(?=.)/gm, '  ')}`;
 }
 
 function typeTotals(tensors: readonly TensorInfo[]): Record<string, { tensors: number; bytes: number }> {

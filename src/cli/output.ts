@@ -6,6 +6,14 @@ import prettyBytes from 'pretty-bytes';
 /** Colours for stderr; plain where it is no terminal, or NO_COLOR is set. */
 export const paint = colors.createColors(colors.isColorSupported && process.stderr.isTTY === true);
 
+/**
+ * Text of a model or a file without characters that a terminal takes as commands; lines and tabs stay. Pipes and files get it as
+ * it is.
+ */
+export function harmless(text: string, stream: Pick<NodeJS.WriteStream, 'isTTY'> = process.stdout): string {
+  return stream.isTTY ? text.replace(/(?![\n\t])\p{Cc}/gu, '') : text;
+}
+
 /** A line for the person at the terminal. */
 export function note(text: string): void {
   process.stderr.write(`${text}\n`);

@@ -5,7 +5,7 @@ import type { Piece, Summary } from '../options.js';
 import { interruptible } from './interrupt.js';
 import { loadWithProgress, noteLongContext } from './load.js';
 import { addMemoryOptions, addModelOptions, loadOptions, type ModelFlags } from './model-options.js';
-import { note, paint, printJson } from './output.js';
+import { harmless, note, paint, printJson } from './output.js';
 import { type PromptFlags, readPrompt } from './prompt.js';
 import { addSamplingOptions, generateOptions, type SamplingFlags } from './sampling-options.js';
 import { storyOpening } from './story.js';
@@ -80,7 +80,7 @@ async function write(
       return next.value;
     }
     if (json) printJson({ type: 'token', ...next.value });
-    else process.stdout.write(next.value.text);
+    else process.stdout.write(harmless(next.value.text));
     last = next.value.text || last;
   }
 }

@@ -1,7 +1,8 @@
-import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja';
+import { Environment, parse, tokenize } from '@huggingface/jinja';
 import { NtxError } from '../errors.js';
 import { getString } from '../gguf/metadata.js';
 import type { GgufModel } from '../gguf/types.js';
+import { LimitedInterpreter } from './template-interpreter.js';
 
 export interface ChatMessage {
   /** 'system', 'user' or 'assistant', or what else the template knows. */
@@ -95,7 +96,7 @@ export class ChatTemplate {
     const environment = new Environment();
     for (const [name, value] of Object.entries(variables)) environment.set(name, value);
     try {
-      return stand.reveal(String(new Interpreter(environment).run(this.program).value));
+      return stand.reveal(String(new LimitedInterpreter(environment).run(this.program).value));
     } catch (cause) {
       if (cause instanceof Refusal) throw templateError('bad-prompt', 'refuses the conversation', cause);
       throw templateError('unsupported', 'failed', cause);

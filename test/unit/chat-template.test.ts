@@ -210,3 +210,25 @@ describe('a message that spells out special tokens', () => {
     expect(errorOf(() => chatml.encodeChat([user(all)])).code).toBe('unsupported');
   });
 });
+
+describe('templates that would run for hours or fill the memory', () => {
+  const many = '{% set many = range(100000) %}';
+  it.each([
+    ['nested loops', `${many}{% for a in many %}{% for b in many %}{{ b }}{% endfor %}{% endfor %}`],
+    ['nested loops with nothing in them', `${many}{% for a in many %}{% for b in many %}{% endfor %}{% endfor %}`],
+    ['loops over calls', '{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}'],
+    [
+      'a text that doubles',
+      "{% set ns = namespace(t='ab') %}{% for a in range(40) %}{% set ns.t = ns.t + ns.t %}{% endfor %}",
+    ],
+  ])('%s', (_, template) => {
+    const error = errorOf(() => chat(template).encodeChat([user('Hi')]));
+    expect(error.code).toBe('unsupported');
+    expect(error.message).toMatch(/more than \d+ (steps|characters)/);
+  });
+
+  it('a conversation of a thousand messages is none of them', () => {
+    const messages = Array.from({ length: 1000 }, (_, i) => (i % 2 === 0 ? user('Hi there') : assistant('Hello')));
+    expect(written(chatml, messages)).toContain('Hello');
+  });
+});

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type Finding, findingsText } from '../../src/cli/finding.js';
-import { wrapped } from '../../src/cli/output.js';
+import { harmless, wrapped } from '../../src/cli/output.js';
 import { createProgram, runCli } from '../../src/cli/program.js';
 
 afterEach(() => vi.restoreAllMocks());
@@ -61,6 +61,12 @@ test('sentences are broken between words on terminals, and nowhere else', () => 
   expect(Math.max(...lines.slice(0, -1).map((line) => line.length))).toBeLessThanOrEqual(80);
   expect(lines.join(' ')).toBe(sentence);
   expect(wrapped(sentence, null)).toBe(sentence);
+});
+
+test('a terminal gets no commands from a model, and a pipe gets what the model wrote', () => {
+  const written = 'a\x1b[2Jb\r\n\tc\x9b1md\x07 ü 👋';
+  expect(harmless(written, { isTTY: true })).toBe('a[2Jb\n\tc1md ü 👋');
+  expect(harmless(written, { isTTY: false })).toBe(written);
 });
 
 test('findings fit a terminal, with their advice behind them', () => {
