@@ -79,4 +79,5 @@ for (const entry of CATALOGUE.filter(({ name }) => wanted.includes(name))) {
 }
 console.log(values.list ? '' : '\n---');
 for (const { name, outcome } of outcomes) console.log(`${name.padEnd(14)} ${outcome}`);
+if (!values.list) console.log('\nnpm run figures and npm run plots write results into the documents');
 if (outcomes.some(({ outcome }) => outcome === 'FAILED')) process.exitCode = 1;

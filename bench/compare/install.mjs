@@ -31,7 +31,7 @@ function install(folder, withCuda) {
   const wanted = ['node-llama-cpp', ...(withCuda ? [`${binaries}-cuda`, `${binaries}-cuda-ext`] : [binaries])];
   const packages = wanted.map((name) => `${name}@${VERSION}`);
   console.log(`installing ${packages.join(', ')} into ${folder}`);
-  const flags = ['--omit=optional', '--ignore-scripts', '--no-audit', '--no-fund', '--fetch-retries=1'];
+  const flags = ['--omit=optional', '--ignore-scripts', '--no-audit', '--no-fund', '--fetch-retries=0'];
   const { status, stderr, error } = spawnSync('npm', ['install', ...flags, ...packages], {
     cwd: folder,
     encoding: 'utf8',

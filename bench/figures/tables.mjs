@@ -68,6 +68,14 @@ function memoryOf({ budgets, command }) {
     .join(', ');
 }
 
+/** The planner's own plans with units on the CPU, for one sequence. */
+function plannedOnCpu() {
+  return newest(/^host-compute-.*-planned$/).flatMap(({ file }) => {
+    const each = result(file);
+    return each.runs.filter(({ sequences }) => sequences === 1).map((run) => ({ each, run }));
+  });
+}
+
 /** Which machine, which model, how fast. */
 function machineRows() {
   const resident = [...onCuda(), ...onWebgpu(), ...onCpu('')]
@@ -76,9 +84,13 @@ function machineRows() {
   const streamed = planned().map(({ each }) => {
     return { each, how: memoryOf(each), decode: 1 / each.stream.seconds, prompt: each.prompt.best };
   });
-  return [...resident, ...streamed].map(({ each, how, decode, prompt }) => [
+  const withCpu = plannedOnCpu().map(({ each, run }) => {
+    const how = `${each.options.vram} GiB of VRAM, the CPU computes too`;
+    return { each: { ...each, bytesPerToken: each.inRam + each.onDevice }, how, decode: run.tokensPerSecond };
+  });
+  return [...resident, ...streamed, ...withCpu].map(({ each, how, decode, prompt }) => [
     ...[machineName(each), each.device.backend, modelName(each), `${significant(each.bytesPerToken / 2 ** 30)} GiB`],
-    ...[how, rate(decode), rate(prompt)],
+    ...[how, rate(decode), prompt === undefined ? '' : rate(prompt)],
   ]);
 }
 
@@ -124,7 +136,8 @@ function compareRows() {
     const pair = (key, times) => `${significant(ntx[key])} / ${significant(llama[key])} = **${digits(times, 2)}**`;
     return [
       ...[each.model.replace(/\.gguf$/, ''), ntx.device.replace(/\(R\)| Processor/g, '')],
-      ...[pair('decodeTokensPerSecond', ratios.decode), pair('promptTokensPerSecond', ratios.prompt)],
+      pair('decodeTokensPerSecond', ratios.decode),
+      `${pair('promptTokensPerSecond', ratios.prompt)} (${each.options['prompt-tokens']} tokens)`,
       `${significant(ntx.loadSeconds)} s / ${significant(llama.loadSeconds)} s`,
       linked(file),
     ];
@@ -222,7 +235,7 @@ export const TABLES = {
   },
   compare: {
     command: 'npm run bench -- --only compare',
-    heads: ['model', 'on', 'decode, tok/s: ntx / node-llama-cpp', 'prompt of 512, tok/s', 'load', 'result'],
+    heads: ['model', 'on', 'decode, tok/s: ntx / node-llama-cpp', 'prompt, tok/s', 'load', 'result'],
     rows: compareRows,
   },
   published: {
