@@ -26,6 +26,9 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 });
 
+/** A quiet machine repeats itself within a tenth. */
+const MOST_SPREAD = 1.25;
+
 function fail(message) {
   console.error(`compare: ${message}`);
   process.exit(1);
@@ -92,6 +95,20 @@ for (const [name, key] of Object.entries({ decode: 'decodeTokensPerSecond', prom
   console.log(`${name.padEnd(7)} tok/s ${rate(ntx[key])}      ${rate(llama[key])}      ${ratios[name].toFixed(2)}`);
 }
 console.log(`load    s     ${rate(ntx.loadSeconds)}      ${rate(llama.loadSeconds)}      ${ratios.load.toFixed(2)}`);
+/** How much slower the slowest of a side's rounds was than its fastest. */
+const spread = (side, key) => most(side, key) / least(side, key);
+const spreads = Object.fromEntries(
+  Object.keys(SIDES).map((side) => [
+    side,
+    { decode: spread(side, 'decodeTokensPerSecond'), prompt: spread(side, 'promptTokensPerSecond') },
+  ]),
+);
+const widest = Math.max(...Object.values(spreads).flatMap(Object.values));
+if (widest > MOST_SPREAD) {
+  fail(
+    `rounds of one side differ by ${widest.toFixed(2)} times: other work on this machine was measured, nothing is kept`,
+  );
+}
 if (values.save) {
   saveResult(`compare-${basename(path, '.gguf')}-${values.backend}`, {
     machine: describeMachine(),
@@ -99,6 +116,6 @@ if (values.save) {
     options: values,
     loadBefore,
     nodeLlamaCpp: VERSION,
-    ...{ ntx, llama, ratios, rounds },
+    ...{ ntx, llama, ratios, spreads, rounds },
   });
 }
