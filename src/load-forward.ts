@@ -56,22 +56,20 @@ export async function createForward(
     const buffers = allocateBuffers(backend, model.buffers, sizes);
     undo.push(() => buffers.free());
     await fill(backend, buffers.ranges.get(ROPE_TABLE)!, ropeTable(model.config.rope, sizes.context));
-    if (plan.tiers.includes('host-compute'))
-      cpu = (options.createCpu ?? (() => createCpuBackend({ besideDevice: true })))();
+    const { verify = false, createCpu = () => createCpuBackend({ besideDevice: true }) } = options;
+    if (plan.tiers.includes('host-compute')) cpu = createCpu();
     const placed = await placeWeights(gguf, model, backend, plan, options, cpu);
     undo.push(() => placed.free());
     const recordings = recordPlan(backend, model, plan, { ...placed, buffers: buffers.ranges }, sizes);
     undo.push(() => {
       for (const { list } of recordings) list.dispose();
     });
-    const hidden = buffers.ranges.get(HIDDEN)!;
+    const own = { device: backend, model, plan, weights: placed.onCpu, hidden: buffers.ranges.get(HIDDEN)!, sizes };
     const computes = plan.schedules.some(({ onCpu }) => onCpu.length > 0);
-    const own = { device: backend, model, plan, weights: placed.onCpu, hidden, sizes };
     const cpuUnits = cpu && computes ? new RecordedCpuUnits({ ...own, cpu }) : null;
     undo.push(() => cpuUnits?.free());
     for (const { list } of recordings) await list.ready?.(options.onKernels);
     const paths = gguf.files.map(({ path }) => path);
-    const { verify = false } = options;
     const open = () => openReader(paths, options.readSize);
     const openAgain = async () => (verify ? new ReopeningReader(await open(), open) : open());
     const reader = plan.staging.length === 0 ? null : (options.reader ?? (await openAgain()));
@@ -92,7 +90,8 @@ export async function createForward(
       for (const step of undo.toReversed()) step();
     };
     const forward = new Forward(backend, streamer, buffers.ranges.get(OUTPUTS)!, sizes);
-    return { forward, streamer, memory: { weights: placed.bytes, buffers: buffers.bytes }, close, free };
+    const memory = { weights: placed.bytes, buffers: buffers.bytes + (cpuUnits?.bytes ?? 0) };
+    return { forward, streamer, memory, close, free };
   } catch (error) {
     for (const step of undo.toReversed()) step();
     await cpu?.dispose();

@@ -50,6 +50,8 @@ export class RecordedCpuUnits implements CpuUnits {
   readonly #segments = new Map<number, number>();
   readonly #list: CommandList;
   readonly #step: StepBuffer;
+  /** Of activations. */
+  readonly bytes: number;
   #freed = false;
 
   constructor({ device, cpu, model, plan, weights, hidden, sizes }: CpuUnitsParts) {
@@ -75,6 +77,7 @@ export class RecordedCpuUnits implements CpuUnits {
       own,
     );
     const buffers = new Map(others.ranges).set(HIDDEN, { memory: shared, offset: TURN_HEADER, bytes });
+    this.bytes = shared.bytes + others.bytes;
     this.#hidden = hidden;
     this.#rowBytes = bytes / own.maxRows;
     this.#list = cpu.record(ops, { weights, buffers, sizes: own }, cuts, cuts);
