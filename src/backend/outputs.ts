@@ -28,8 +28,10 @@ export function readOutputs(bytes: ArrayBuffer, outputs: number, k: number): Out
   return Array.from({ length: outputs }, (_, index) => {
     const at = (index * outputBytes(k)) / 4;
     const count = words[at + 2];
-    const tokens = new Uint32Array(count);
-    const logits = new Float32Array(count);
+    // One buffer for both: each is memory outside of the heap, which makes garbage collections come sooner.
+    const buffer = new ArrayBuffer(count * CANDIDATE_BYTES);
+    const tokens = new Uint32Array(buffer, 0, count);
+    const logits = new Float32Array(buffer, count * 4, count);
     for (let i = 0; i < count; i++) {
       tokens[i] = words[at + 4 + 2 * i];
       logits[i] = floats[at + 5 + 2 * i];
