@@ -112,7 +112,7 @@ function fromDisk(machine, quick) {
     [
       ['bench/disk.mjs', path, '--save'],
       ['bench/planned.mjs', path, '--backend', 'cpu', '--ram', '700MiB', ...tokens],
-      ['bench/stream-limit.mjs', path, '--turns', quick ? '2' : '6', '--save'],
+      ['bench/stream-limit.mjs', path, '--turns', quick ? '2' : '12', '--save'],
     ],
   );
 }

@@ -2,7 +2,7 @@
 // own disk rate: decoding at best takes bytes streamed per pass / rate. The rate is measured in turns with the passes. Without a
 // control group the peak of resident memory says whether the limit was kept. Needs dist/.
 //
-//   node bench/stream-limit.mjs MODEL [--limit 700MiB] [--share 80] [--turns 6] [--seconds 3] [--save]
+//   node bench/stream-limit.mjs MODEL [--limit 700MiB] [--share 80] [--turns 12] [--seconds 2] [--save]
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -18,8 +18,8 @@ const { values, positionals } = parseArgs({
   options: {
     limit: { type: 'string', default: '700MiB' },
     share: { type: 'string', default: '80' },
-    turns: { type: 'string', default: '6' },
-    seconds: { type: 'string', default: '3' },
+    turns: { type: 'string', default: '12' },
+    seconds: { type: 'string', default: '2' },
     inside: { type: 'boolean', default: false },
     save: { type: 'boolean', default: false },
   },

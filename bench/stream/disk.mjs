@@ -9,8 +9,12 @@ const WAYS = [
   { depth: 8, maxBytes: 2 ** 20 },
   { depth: 32, maxBytes: 2 ** 19 },
 ];
-/** Each lane reads so much at a time: all of them together more than any way has at the drive at a time. */
-const LANES = 6;
+/**
+ * Reads that wait, more than any way has at the drive at a time, so that it has the next one whenever this thread runs late. What
+ * comes is not looked at: several go to one memory.
+ */
+const LANES = 16;
+const MEMORIES = 4;
 const LANE_BYTES = 4 << 20;
 
 /** Reads what the disk transfers of a pass read, in their order and round and round, by each way for a part of the time. */
@@ -20,11 +24,11 @@ export class DiskPeak {
   #pieces;
   #next = 0;
 
-  /** `extents`: of a pass. Its memory (24 MiB) is allocated here. */
+  /** `extents`: of a pass. Its memory (16 MiB) is allocated here. */
   static async open(backend, files, extents) {
     const peak = new DiskPeak();
     peak.#pieces = extents.flatMap(cut);
-    peak.#memories = Array.from({ length: LANES }, (_, i) => backend.allocateHost(LANE_BYTES, `lane ${i}`));
+    peak.#memories = Array.from({ length: MEMORIES }, (_, i) => backend.allocateHost(LANE_BYTES, `memory ${i}`));
     peak.#ways = [];
     for (const way of WAYS) {
       const reader = await openReader(files, way);
@@ -46,7 +50,7 @@ export class DiskPeak {
           way.bytes += piece.bytes;
         }
       };
-      await Promise.all(this.#memories.map(lane));
+      await Promise.all(Array.from({ length: LANES }, (_, i) => lane(this.#memories[i % MEMORIES])));
       way.seconds += (performance.now() - started) / 1000;
     }
     this.#ways.push(this.#ways.shift());

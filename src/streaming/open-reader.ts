@@ -15,8 +15,11 @@ const MAX_DEPTH = 1024;
 const PAGE = 4096;
 const MAX_REQUEST_BYTES = 2 ** 30;
 
-/** Bytes in flight that keep a fast drive, or a virtual one behind a network, busy; more of them gain little anywhere. */
-export const USUAL_READS: ReadSize = { depth: 16, maxBytes: 2 ** 20 };
+/**
+ * Keeps fast drives busy. Twice as many bytes in flight read a few percent faster where nothing is computed, and end a unit's
+ * read later, with that of the next: a drive then rests while the unit is computed.
+ */
+export const USUAL_READS: ReadSize = { depth: 16, maxBytes: 2 ** 19 };
 
 export interface ReadSize {
   /** Requests that each drive has at a time. */

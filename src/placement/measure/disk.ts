@@ -11,7 +11,7 @@ import { type Disk, describeDisk } from '../system.js';
 import { type Allowance, type Clock, fastest } from './timing.js';
 
 const MEBIBYTE = 2 ** 20;
-const BLOCKS = [MEBIBYTE / 4, MEBIBYTE, 4 * MEBIBYTE];
+const BLOCKS = [MEBIBYTE / 2, MEBIBYTE, 4 * MEBIBYTE];
 const DEPTHS = [1, 4, 16, 32];
 /** What a plan would have in flight at most. */
 export const DISK_MEMORY_BYTES = 64 * MEBIBYTE;
