@@ -5,16 +5,12 @@
 
 #include <memory>
 
+#include "../arguments.h"
 #include "engine.h"
 #include "memory.h"
 #include "op-list.h"
 
 namespace ntx::cuda {
-
-constexpr uint64_t kMaxSafeInteger = (uint64_t{1} << 53) - 1;
-
-/// Argument `index` as a whole number from `least` to `most`; throws RangeError.
-uint64_t whole_number(const Napi::CallbackInfo& info, size_t index, const char* what, uint64_t least, uint64_t most);
 
 /// An Error with a `code`: 'no-memory', or 'cuda' for a failure of the device.
 Napi::Error coded_error(Napi::Env env, const char* what, const char* code);

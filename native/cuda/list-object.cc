@@ -6,23 +6,6 @@ namespace {
 
 constexpr napi_type_tag kTag = {0x6e74782d63756461, 0x6c6973742d6f626a};
 
-template <class Element>
-std::span<const Element> elements_of(const Napi::Value& value, napi_typedarray_type type, const char* what) {
-  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type) {
-    throw Napi::TypeError::New(value.Env(), std::string(what) + ": expected another kind of array");
-  }
-  const auto array = value.As<Napi::TypedArrayOf<Element>>();
-  return {array.Data(), array.ElementLength()};
-}
-
-OpList::Memories memories_of(const Napi::Value& value) {
-  if (!value.IsArray()) throw Napi::TypeError::New(value.Env(), "memories: expected an array");
-  const auto array = value.As<Napi::Array>();
-  OpList::Memories memories;
-  for (uint32_t i = 0; i < array.Length(); ++i) memories.push_back(MemoryObject::of(array.Get(i)));
-  return memories;
-}
-
 }  // namespace
 
 Napi::Function ListObject::define(Napi::Env env) {
@@ -32,7 +15,7 @@ Napi::Function ListObject::define(Napi::Env env) {
 ListObject::ListObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ListObject>(info) {
   const std::shared_ptr<Engine> engine = EngineObject::of(info[0]);
   // The memories first: a getter in their array runs JavaScript, which could detach the bytes.
-  OpList::Memories memories = memories_of(info[2]);
+  OpList::Memories memories = all_of<MemoryObject>(info[2], "memories");
   const auto bytes = elements_of<uint8_t>(info[1], napi_uint8_array, "op list");
   const auto fused = elements_of<uint32_t>(info[3], napi_uint32_array, "fused norms");
   const auto cuts = elements_of<uint32_t>(info[4], napi_uint32_array, "cuts");

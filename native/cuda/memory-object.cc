@@ -1,7 +1,3 @@
-#include <algorithm>
-#include <cmath>
-#include <string>
-
 #include "binding.h"
 
 namespace ntx::cuda {
@@ -9,19 +5,8 @@ namespace ntx::cuda {
 namespace {
 
 constexpr napi_type_tag kTag = {0x6e74782d63756461, 0x6d656d6f72792d6f};
-constexpr uint64_t kMaxViewBytes = UINT32_MAX;
 
 }  // namespace
-
-uint64_t whole_number(const Napi::CallbackInfo& info, size_t index, const char* what, uint64_t least, uint64_t most) {
-  const double value = info[index].IsNumber() ? info[index].As<Napi::Number>().DoubleValue() : NAN;
-  // Limits are safe integers, which doubles hold exactly; a NaN fails both comparisons.
-  if (!(value >= static_cast<double>(least) && value <= static_cast<double>(most)) || value != std::floor(value)) {
-    throw Napi::RangeError::New(info.Env(), std::string(what) + ": expected a whole number from " +
-                                                std::to_string(least) + " to " + std::to_string(most));
-  }
-  return static_cast<uint64_t>(value);
-}
 
 Napi::Error coded_error(Napi::Env env, const char* what, const char* code) {
   Napi::Error error = Napi::Error::New(env, what);
@@ -62,13 +47,7 @@ std::shared_ptr<Block> MemoryObject::of(const Napi::Value& value) {
 Napi::Value MemoryObject::view(const Napi::CallbackInfo& info) {
   const std::shared_ptr<Block> block = of(info.This());
   if (!block->is_host()) throw Napi::TypeError::New(info.Env(), "device memory has no views");
-  const uint64_t offset = whole_number(info, 0, "offset", 0, block->bytes());
-  const uint64_t bytes = whole_number(info, 1, "bytes", 0, std::min(kMaxViewBytes, block->bytes() - offset));
-  if (bytes == 0) return Napi::Uint8Array::New(info.Env(), 0);
-  const auto drop = [](Napi::Env, void*, std::shared_ptr<Block>* holder) { delete holder; };
-  auto* holder = new std::shared_ptr<Block>(block);
-  const auto buffer = Napi::ArrayBuffer::New(info.Env(), block->data() + offset, bytes, drop, holder);
-  return Napi::Uint8Array::New(info.Env(), bytes, buffer, 0);
+  return view_of(info, block);
 }
 
 void MemoryObject::free(const Napi::CallbackInfo&) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <unordered_map>
 
+#include "../arguments.h"
 #include "executor.h"
 #include "mapping.h"
 #include "op-list.h"
@@ -24,11 +25,6 @@ auto or_memory_error(Napi::Env env, Make make) {
     throw thrown;
   }
 }
-
-/// Argument `index` as a whole number from `least` to `most`; throws RangeError.
-uint64_t whole_number(const Napi::CallbackInfo& info, size_t index, const char* what, uint64_t least, uint64_t most);
-
-constexpr uint64_t kMaxSafeInteger = (uint64_t{1} << 53) - 1;
 
 /// new Memory(bytes): .view(offset, bytes), .free()
 class MemoryObject : public Napi::ObjectWrap<MemoryObject> {

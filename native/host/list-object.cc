@@ -7,22 +7,6 @@ namespace {
 constexpr napi_type_tag kTag = {0x6e74782d6f70206c, 0x6973742d6f626a65};
 constexpr uint64_t kMaxThreads = 1024;
 
-std::span<const uint8_t> bytes_of(const Napi::Value& value) {
-  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
-    throw Napi::TypeError::New(value.Env(), "op list: expected a Uint8Array");
-  }
-  const auto array = value.As<Napi::Uint8Array>();
-  return {array.Data(), array.ByteLength()};
-}
-
-Memories memories_of(const Napi::Value& value) {
-  if (!value.IsArray()) throw Napi::TypeError::New(value.Env(), "memories: expected an array");
-  const auto array = value.As<Napi::Array>();
-  Memories memories;
-  for (uint32_t i = 0; i < array.Length(); ++i) memories.push_back(MemoryObject::of(array.Get(i)));
-  return memories;
-}
-
 }  // namespace
 
 Napi::Function ListObject::define(Napi::Env env) {
@@ -32,8 +16,8 @@ Napi::Function ListObject::define(Napi::Env env) {
 ListObject::ListObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ListObject>(info) {
   const auto workers = static_cast<unsigned>(whole_number(info, 2, "threads", 1, kMaxThreads));
   // The memories first: a getter in their array runs JavaScript, which could detach the bytes.
-  Memories memories = memories_of(info[1]);
-  const std::span<const uint8_t> bytes = bytes_of(info[0]);
+  Memories memories = all_of<MemoryObject>(info[1], "memories");
+  const auto bytes = elements_of<uint8_t>(info[0], napi_uint8_array, "op list");
   list_ =
       or_memory_error(info.Env(), [&] { return std::make_shared<const OpList>(bytes, std::move(memories), workers); });
   info.This().As<Napi::Object>().TypeTag(&kTag);
