@@ -17,7 +17,7 @@ constexpr int64_t kReadGrain = 4 << 20;
 constexpr int kReadRuns = 5;  // the first one faults the pages in
 constexpr int kSpinsAClock = 64;
 /// A turn comes within this where a pass goes on. One that takes longer leaves the core to others in between.
-constexpr auto kTurnPatience = std::chrono::milliseconds(2);
+constexpr auto kTurnPatience = std::chrono::milliseconds(10);
 constexpr auto kTurnNap = std::chrono::microseconds(50);
 
 void copy_bytes(Pool& pool, const uint8_t* from, uint8_t* to, uint64_t bytes) {

@@ -345,9 +345,6 @@ describe('turns of the host', () => {
     const fences = [1, 2].map((turn) => backend.takeTurn(list, makeStep(SMALL, [0], 0, 1), 0, shared, turn));
     const waits = Promise.allSettled(fences.map((fence) => backend.wait(fence)));
     let last = 0;
-    const watching = setInterval(() => {
-      last = Math.max(last, told[HOST_WORD / 4]);
-    }, 1);
     const { free } = shared;
     // Its pages are read once more before they are given back.
     shared.free = () => {
@@ -355,8 +352,7 @@ describe('turns of the host', () => {
       free.call(shared);
     };
     await backend.dispose();
-    clearInterval(watching);
     expect(last).toBe(2);
-    expect((await waits).map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
+    expect((await waits)[1].status).toBe('rejected');
   });
 });

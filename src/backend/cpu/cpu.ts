@@ -19,8 +19,11 @@ import { type HostAddon, loadHostAddon, type NativeExecutor, type NativeList } f
 import { asNtx, CpuMemory, nativeOf, ownMemory } from './memory.js';
 
 const MAX_THREADS = 1024;
-/** Microseconds. Between two units on the CPU a device computes a few others, each in a fraction of a millisecond. */
-const PATIENCE = 2000;
+/**
+ * Microseconds. Between two units on the CPU a device computes others; those that are streamed to it take milliseconds to come,
+ * and threads that have slept take part of one to wake.
+ */
+const PATIENCE = 10_000;
 
 export interface CpuOptions {
   /** Threads that compute; default: the physical cores that this process may use. */
