@@ -1,19 +1,13 @@
 // What the cuda backend promises beside its kernels: order, fences, memory, errors that name their cause.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Bindings, DeviceRange } from '../../src/backend/backend.js';
+import type { DeviceRange } from '../../src/backend/backend.js';
 import type { CudaBackend } from '../../src/backend/cuda/cuda.js';
-import type { Op } from '../../src/backend/ops.js';
-import { StepBuffer } from '../../src/backend/step.js';
 import { DEVICE_WORD, HOST_WORD, hasCome, TURN_HEADER } from '../../src/backend/turns.js';
 import { openCudaDevice } from '../cuda-device.js';
+import * as norm from './norm-list.js';
 
-const WIDTH = 64;
-const SIZES = { maxRows: 4, maxOutputs: 2, slots: 1, context: 16 };
-const NORM: Op = {
-  kind: 'rms-norm',
-  ...{ input: 'x', weight: 'weight', out: 'y', width: WIDTH, eps: 0, selectOutputs: false },
-};
+const { NORM, step, WIDTH } = norm;
 
 describe('cuda', () => {
   let backend: CudaBackend;
@@ -24,38 +18,10 @@ describe('cuda', () => {
 
   afterEach(() => backend?.dispose());
 
-  function stage(values: ArrayLike<number>, label: string) {
-    const bytes = 4 * values.length;
-    const memory = backend.allocateHost(bytes, label);
-    memory.view(0, bytes).set(new Uint8Array(Float32Array.from(values).buffer));
-    return { memory, offset: 0, bytes };
-  }
-
-  function upload(values: ArrayLike<number>, label: string): DeviceRange {
-    const host = stage(values, `staging of ${label}`);
-    const range = { ...host, memory: backend.allocateDevice(host.bytes, label) };
-    backend.copy(host, range);
-    host.memory.free();
-    return range;
-  }
-
-  /** y = 2 x / RMS(x): of rows of one value, twice its sign. */
-  function normBindings(x = upload(new Float32Array(4 * WIDTH).fill(3), 'the input')): Bindings {
-    const range = upload(new Float32Array(WIDTH).fill(2), 'the norm');
-    const y = upload(new Float32Array(4 * WIDTH), 'the output');
-    const weight = { type: 'F32', rows: 1, cols: WIDTH, range } as const;
-    return { weights: new Map([['weight', weight]]), buffers: new Map(Object.entries({ x, y })), sizes: SIZES };
-  }
-
-  function step(rows: number): StepBuffer {
-    const buffer = new StepBuffer(SIZES.maxRows, SIZES.maxOutputs);
-    for (let r = 0; r < rows; r++) buffer.addRow(0, r, 0);
-    return buffer;
-  }
-
-  async function floats(range: DeviceRange): Promise<number[]> {
-    return [...new Float32Array(await backend.read(range))];
-  }
+  const stage = (values: ArrayLike<number>, label: string) => norm.stage(backend, values, label);
+  const upload = (values: ArrayLike<number>, label: string) => norm.upload(backend, values, label);
+  const normBindings = (x?: DeviceRange) => norm.normBindings(backend, x);
+  const floats = (range: DeviceRange) => norm.floats(backend, range);
 
   it('gives zeroed memory', async () => {
     for (let i = 0; i < 4; i++) {
@@ -197,18 +163,7 @@ describe('cuda', () => {
   });
 
   it('does not grow over many passes', async () => {
-    const bindings = normBindings();
-    const list = backend.record([NORM], bindings);
-    const passes = async (count: number) => {
-      for (let i = 0; i < count; i++) {
-        backend.submit(list, step(1 + (i % 4)));
-        await backend.read({ ...bindings.buffers.get('y')!, bytes: 16 });
-      }
-      return process.memoryUsage.rss();
-    };
-    // The pools of driver and collector take some thousand passes to find their size.
-    const before = await passes(10_000);
-    expect((await passes(10_000)) - before).toBeLessThan(32 << 20);
+    expect(await norm.growthOfPasses(backend)).toBeLessThan(32 << 20);
   });
 
   it('frees everything once, after the pass that runs, and takes nothing afterwards', async () => {

@@ -1,19 +1,13 @@
 // What the webgpu backend promises beside its kernels: order, memory, errors that name their cause.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Bindings, DeviceRange, HostMemory } from '../../src/backend/backend.js';
-import type { Op } from '../../src/backend/ops.js';
-import { StepBuffer } from '../../src/backend/step.js';
+import type { DeviceRange, HostMemory } from '../../src/backend/backend.js';
 import { measureReadBandwidth } from '../../src/backend/webgpu/read-bandwidth.js';
 import { createWebGpuBackend, type WebGpuBackend } from '../../src/backend/webgpu/webgpu.js';
 import { NtxError } from '../../src/errors.js';
 import { openTestDevice, SKIP_WEBGPU, TEST_ADAPTER } from '../webgpu-device.js';
+import * as norm from './norm-list.js';
 
-const WIDTH = 64;
-const SIZES = { maxRows: 4, maxOutputs: 2, slots: 1, context: 16 };
-const NORM: Op = {
-  kind: 'rms-norm',
-  ...{ input: 'x', weight: 'weight', out: 'y', width: WIDTH, eps: 0, selectOutputs: false },
-};
+const { NORM, step, WIDTH } = norm;
 
 describe.skipIf(SKIP_WEBGPU)('webgpu', () => {
   let backend: WebGpuBackend;
@@ -24,37 +18,9 @@ describe.skipIf(SKIP_WEBGPU)('webgpu', () => {
 
   afterEach(() => backend?.dispose());
 
-  function upload(values: ArrayLike<number>, label: string): DeviceRange {
-    const bytes = 4 * values.length;
-    const host = backend.allocateHost(bytes, `staging of ${label}`);
-    host.view(0, bytes).set(new Uint8Array(Float32Array.from(values).buffer));
-    const range = { memory: backend.allocateDevice(bytes, label), offset: 0, bytes };
-    backend.copy({ memory: host, offset: 0, bytes }, range);
-    host.free();
-    return range;
-  }
-
-  /** y = x / RMS(x): of rows of one value, its sign. */
-  function normBindings(x = upload(new Float32Array(4 * WIDTH).fill(3), 'the input')): Bindings {
-    const weight = {
-      type: 'F32',
-      rows: 1,
-      cols: WIDTH,
-      range: upload(new Float32Array(WIDTH).fill(2), 'the norm'),
-    } as const;
-    const y = upload(new Float32Array(4 * WIDTH), 'the output');
-    return { weights: new Map([['weight', weight]]), buffers: new Map(Object.entries({ x, y })), sizes: SIZES };
-  }
-
-  function step(rows: number): StepBuffer {
-    const buffer = new StepBuffer(SIZES.maxRows, SIZES.maxOutputs);
-    for (let r = 0; r < rows; r++) buffer.addRow(0, r, 0);
-    return buffer;
-  }
-
-  async function floats(range: DeviceRange): Promise<number[]> {
-    return [...new Float32Array(await backend.read(range))];
-  }
+  const upload = (values: ArrayLike<number>, label: string) => norm.upload(backend, values, label);
+  const normBindings = (x?: DeviceRange) => norm.normBindings(backend, x);
+  const floats = (range: DeviceRange) => norm.floats(backend, range);
 
   it('keeps the order of calls around a list that is still being compiled', async () => {
     const bindings = normBindings();
@@ -176,18 +142,7 @@ describe.skipIf(SKIP_WEBGPU)('webgpu', () => {
   });
 
   it('does not grow over many passes', async () => {
-    const bindings = normBindings();
-    const list = backend.record([NORM], bindings);
-    const passes = async (count: number) => {
-      for (let i = 0; i < count; i++) {
-        backend.submit(list, step(1 + (i % 4)));
-        await backend.read({ ...bindings.buffers.get('y')!, bytes: 16 });
-      }
-      return process.memoryUsage.rss();
-    };
-    // The pools of driver and collector take some thousand passes to find their size.
-    const before = await passes(10_000);
-    expect((await passes(10_000)) - before).toBeLessThan(32 << 20);
+    expect(await norm.growthOfPasses(backend)).toBeLessThan(32 << 20);
   });
 
   it('frees everything once, after the pass that runs, and takes nothing afterwards', async () => {
