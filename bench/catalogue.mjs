@@ -84,7 +84,10 @@ function onCpuToo(machine, quick) {
   const model = quick ? ['llama-30b', 'Q4_K'] : ['llama-70b', 'Q4_K'];
   const common = ['bench/host-compute.mjs', modelPath(machine, model), '--vram', quick ? '9' : '15.5', '--save'];
   const shares = [...common, '--shares', '0,0.6,0.7,0.8,1', '--sequences', '1,8'];
-  return over(machine, 'cuda', [model], [shares, [...common, '--planned']]);
+  const budgets = ['--vram', quick ? '5,9' : '5,9,13', '--save'];
+  const mixed = ['llama-30b', 'Q4_K'];
+  const mixes = ['bench/mixes.mjs', modelPath(machine, mixed), ...budgets];
+  return over(machine, 'cuda', quick ? [model] : [model, mixed], [shares, [...common, '--planned'], mixes]);
 }
 
 function withDisk(machine) {
@@ -246,7 +249,7 @@ export const CATALOGUE = [
   {
     name: 'host-compute',
     question: 'What does it bring to compute units on the CPU while others are streamed?',
-    results: /^host-compute-[\w.-]+$/,
+    results: /^(host-compute|mixes)-[\w.-]+$/,
     plan: onCpuToo,
   },
   {

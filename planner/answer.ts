@@ -71,8 +71,9 @@ export function encodePlanned(request: Request, planned: Planned, bound: f64): W
     }
   }
   for (let class_ = 0; class_ < request.classes; class_++) {
-    putSchedule(writer, request, planned, class_);
-    putTimeline(writer, planned.passes[class_]);
+    const pass = planned.pass(class_);
+    putSchedule(writer, request, planned, pass, class_);
+    putTimeline(writer, pass);
   }
   writer.put(TAG_END);
   return writer;
@@ -88,7 +89,7 @@ function putList(writer: Writer, values: f64[]): void {
   for (let i = 0; i < values.length; i++) writer.put(values[i]);
 }
 
-function putSchedule(writer: Writer, request: Request, planned: Planned, class_: i32): void {
+function putSchedule(writer: Writer, request: Request, planned: Planned, pass: Simulation, class_: i32): void {
   const transfers = planned.schedule.classes[class_];
   writer.put(TAG_SCHEDULE);
   writer.put(<f64>transfers.unit.length);
@@ -102,7 +103,6 @@ function putSchedule(writer: Writer, request: Request, planned: Planned, class_:
     if (modeOf(planned.schedule.codes[unit], class_) === ON_CPU) onCpu.push(<f64>unit);
   }
   putList(writer, onCpu);
-  const pass = planned.passes[class_];
   writer.put(pass.seconds);
   writer.put(<f64>binding(request, pass));
   for (let i = 0; i < RESOURCES; i++) writer.put(pass.busy[i]);

@@ -95,19 +95,19 @@ export class Placer {
     }
     const gain = this.request.units <= EXHAUSTED ? TOLERANCE : LARGE_TOLERANCE;
     while (open.length > 0) {
-      const next = this.mostPromising(open);
+      const hopeless = (found.choice ? found.choice!.seconds : NEVER) * (1 - gain);
+      const next = this.mostPromising(open, hopeless);
       const relaxation = open[next];
-      open.splice(next, 1);
-      const limit = found.choice ? found.choice!.seconds : NEVER;
-      if (relaxation.value < limit * (1 - gain)) {
-        relaxation.solve(MIXTURE);
-        this.prices = relaxation.price;
-        if (relaxation.value < limit * (1 - gain)) {
-          follow(relaxation, found, known);
-          continue;
-        }
+      if (relaxation.value >= hopeless) {
+        // So are all others.
+        found.bound = Math.min(found.bound, relaxation.value);
+        break;
       }
-      found.bound = Math.min(found.bound, relaxation.value);
+      open.splice(next, 1);
+      relaxation.solve(MIXTURE);
+      this.prices = relaxation.price;
+      if (relaxation.value < hopeless) follow(relaxation, found, known);
+      else found.bound = Math.min(found.bound, relaxation.value);
     }
     if (lower.length > 0) found.bound = this.leastBound(lower);
     return found;
@@ -115,21 +115,21 @@ export class Placer {
 
   /** The least bound of all, each solved until the least is one that is solved. */
   private leastBound(open: Relaxation[]): f64 {
-    let next = this.mostPromising(open);
+    let next = this.mostPromising(open, NEVER);
     while (!open[next].solved) {
       open[next].solve(MIXTURE);
       this.prices = open[next].price;
-      next = this.mostPromising(open);
+      next = this.mostPromising(open, NEVER);
     }
     return open[next].value;
   }
 
-  /** The one of the least bound; all are bounded by the last prices first. */
-  private mostPromising(open: Relaxation[]): i32 {
+  /** The one of the least bound; all that are below `hopeless` are bounded by the last prices first. */
+  private mostPromising(open: Relaxation[], hopeless: f64): i32 {
     const prices = this.prices;
     let least = 0;
     for (let i = 0; i < open.length; i++) {
-      if (prices) open[i].tryPrices(prices);
+      if (prices && open[i].value < hopeless) open[i].tryPrices(prices);
       if (open[i].value < open[least].value) least = i;
     }
     return least;

@@ -21,9 +21,10 @@ const SIZES: StaticArray<i32> = [2, 3, 4, 5, 6, 8, 10, 12, 16];
 /** A larger ring is not tried when the simulation is this close to the steady state. */
 const CLOSE: f64 = 0.002;
 /** Nor when so many sizes in a row were no better. */
-const MISSES: i32 = 4;
-/** Ring sizes whose plans are refined: the simulation after that may order them otherwise. */
+const MISSES: i32 = 3;
+/** Ring sizes whose plans are refined, where they are this close to the best: the simulation after that may order them otherwise. */
 const FINALISTS: i32 = 2;
+const HOPEFUL: f64 = 1.02;
 
 /** The best plan for rings of one size. */
 class Attempt {
@@ -62,7 +63,11 @@ export class Planner {
     if (request.fixedStaging === 0 && this.best!.usesDisk()) staging = this.grow(slots, staging, false);
     if (this.fixed || request.kind === FIRST_LAYERS) return;
     this.attempts.sort(compareSeconds);
-    for (let i = 0; i < min(FINALISTS, this.attempts.length); i++) this.finish(this.attempts[i]);
+    for (let i = 0; i < min(FINALISTS, this.attempts.length); i++) {
+      const planned = this.attempts[i].planned;
+      // No exchange makes a pass faster than its steady state.
+      if (planned.seconds < Infinity && planned.steadyState < this.best!.seconds) this.finish(this.attempts[i]);
+    }
   }
 
   /** What is worth doing only for a plan that may become the answer. */
@@ -114,7 +119,7 @@ export class Planner {
     const known = this.best ? this.best!.schedule.codes : null;
     if (request.kind === FIRST_LAYERS) {
       const schedule = firstLayers(request, slots, staging, this.reads);
-      if (schedule) this.keep(new Planned(schedule));
+      if (schedule) this.keep(new Planned(schedule, Infinity));
       return schedule != null;
     }
     const budgets = new Budgets(slots, staging, request.deviceBytes, request.hostBytes);
@@ -129,14 +134,14 @@ export class Planner {
   /** The better of two ways to say which units of a group go where. */
   private arrange(found: Placement): Planned {
     const choice = found.choice!;
-    const apart = this.settle(found, spread(choice));
+    const apart = this.settle(found, spread(choice), this.limit);
     if (this.fixed || choice.problem.groups.count === 1) return apart;
-    const blended = this.settle(found, blend(choice));
+    const blended = this.settle(found, blend(choice), Math.min(apart.seconds, this.limit));
     return blended.seconds < apart.seconds ? blended : apart;
   }
 
   /** The codes made to fit the true sizes of all units, with what room they leave put to use. */
-  private settle(found: Placement, codes: StaticArray<i32>): Planned {
+  private settle(found: Placement, codes: StaticArray<i32>, limit: f64): Planned {
     const problem = this.placer.exact(found.choice!.problem);
     const choice = new Choice(problem);
     choice.set(codes);
@@ -145,7 +150,12 @@ export class Planner {
     const improver = new Improver(choice, relaxation);
     if (!choice.fits && !improver.repair()) choice.set(spread(found.choice!));
     improver.settle();
-    return new Planned(new Schedule(choice, recount(codes, choice), this.reads));
+    return new Planned(new Schedule(choice, recount(codes, choice), this.reads), limit);
+  }
+
+  /** What is slower than this cannot become the answer. */
+  private get limit(): f64 {
+    return this.best ? this.best!.seconds * HOPEFUL : Infinity;
   }
 
   private keep(planned: Planned): bool {

@@ -4,17 +4,36 @@ import { Schedule } from './schedule';
 import { Simulation, simulate } from './simulate';
 
 export class Planned {
-  readonly passes: Simulation[] = [];
-  /** Weighted seconds of the simulated passes. */
+  /** Seconds of the simulated pass of each class. */
+  readonly passes: StaticArray<f64>;
+  /** Their weighted sum; Infinity where it is beyond the limit. */
   seconds: f64 = 0;
 
-  constructor(readonly schedule: Schedule) {
+  /** `limit`: what is slower is of no use, and not simulated to its end. */
+  constructor(
+    readonly schedule: Schedule,
+    limit: f64,
+  ) {
     const problem = schedule.choice.problem;
-    for (let class_ = 0; class_ < problem.classes; class_++) {
-      const pass = simulate(problem.costs.request, schedule, class_);
-      this.passes.push(pass);
-      this.seconds += problem.weight[class_] * pass.seconds;
+    this.passes = new StaticArray<f64>(problem.classes);
+    // Classes that are yet to be simulated take about their steady state.
+    let rest = schedule.choice.seconds;
+    for (let i = 0; i < problem.classes; i++) {
+      // The class of most weight says most, and comes first.
+      const class_ = i === 0 ? problem.wanted : i <= problem.wanted ? i - 1 : i;
+      const seconds = simulate(problem.costs.request, schedule, class_, false).seconds;
+      this.passes[class_] = seconds;
+      this.seconds += problem.weight[class_] * seconds;
+      rest -= problem.weight[class_] * schedule.choice.period(class_);
+      if (this.seconds + rest <= limit) continue;
+      this.seconds = Infinity;
+      break;
     }
+  }
+
+  /** The pass of a class, with its events. */
+  pass(class_: i32): Simulation {
+    return simulate(this.schedule.choice.problem.costs.request, this.schedule, class_, true);
   }
 
   get steadyState(): f64 {

@@ -44,7 +44,7 @@ export class Problem {
   readonly kinds: i32;
   readonly weight: StaticArray<f64>;
   /** The class of most weight. */
-  private wanted: i32 = 0;
+  wanted: i32 = 0;
   /** Sums before any unit. */
   base: StaticArray<f64> = [];
   private codeLists: StaticArray<StaticArray<i32>> = [];

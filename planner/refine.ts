@@ -3,18 +3,22 @@
 import { modeOf, ON_CPU, ON_DEVICE } from './cost';
 import { Planned } from './planned';
 import { Schedule } from './schedule';
-import { COMPUTE, CPU_BUSY } from './simulate';
+import { COMPUTE, CPU_BUSY, Simulation } from './simulate';
 
 /** Simulated exchanges. */
-const TRIES: i32 = 24;
+const TRIES: i32 = 16;
+/** There is little to gain this close to the steady state. */
+const CLOSE: f64 = 0.0005;
 
 /** The faster of the plan and what exchanges make of it; budgets and sums stay as they are. */
 export function refine(planned: Planned): Planned {
   let best = planned;
+  let class_ = heaviest(best);
+  let pass = best.pass(class_);
   const tried = new StaticArray<bool>(planned.schedule.codes.length);
   for (let i = 0; i < TRIES; i++) {
-    const class_ = heaviest(best);
-    const late = latest(best, class_, tried);
+    if (best.seconds <= best.steadyState * (1 + CLOSE)) break;
+    const late = latest(best, pass, class_, tried);
     if (late < 0) break;
     tried[late] = true;
     const other = nextStill(best, class_, late);
@@ -23,9 +27,11 @@ export function refine(planned: Planned): Planned {
     const code = codes[late];
     codes[late] = codes[other];
     codes[other] = code;
-    const changed = new Planned(new Schedule(best.schedule.choice, codes, best.schedule.reads));
+    const changed = new Planned(new Schedule(best.schedule.choice, codes, best.schedule.reads), best.seconds);
     if (changed.seconds < best.seconds && changed.fits) {
       best = changed;
+      class_ = heaviest(best);
+      pass = best.pass(class_);
       tried.fill(false);
     }
   }
@@ -38,7 +44,7 @@ function heaviest(planned: Planned): i32 {
   let most = 0;
   let loss: f64 = -Infinity;
   for (let class_ = 0; class_ < problem.classes; class_++) {
-    const lost = problem.weight[class_] * (planned.passes[class_].seconds - planned.schedule.choice.period(class_));
+    const lost = problem.weight[class_] * (planned.passes[class_] - planned.schedule.choice.period(class_));
     if (lost <= loss) continue;
     most = class_;
     loss = lost;
@@ -47,10 +53,10 @@ function heaviest(planned: Planned): i32 {
 }
 
 /** The streamed unit that the chain waits for longest, of those not tried; -1: it waits for none. */
-function latest(planned: Planned, class_: i32, tried: StaticArray<bool>): i32 {
-  const events = planned.passes[class_].events;
+function latest(planned: Planned, pass: Simulation, class_: i32, tried: StaticArray<bool>): i32 {
+  const events = pass.events;
   let late = -1;
-  let most = 1e-3 * planned.passes[class_].seconds;
+  let most = 1e-3 * pass.seconds;
   let ready: f64 = 0;
   for (let i = 0; i < events.length; i++) {
     const event = events[i];

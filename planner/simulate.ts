@@ -53,12 +53,13 @@ export class Simulation {
   readonly busy: StaticArray<f64> = new StaticArray<f64>(RESOURCES);
   /** Seconds of the pass that hand hidden states over and are no unit's. */
   aside: f64 = 0;
-  /** What ended in the last pass; times since it began. */
+  /** What ended in the last pass, where it was asked for; times since it began. */
   events: Event[] = [];
 }
 
-export function simulate(request: Request, schedule: Schedule, class_: i32): Simulation {
-  return new Simulator(request, schedule, class_).run();
+/** `keepsEvents`: a plan is simulated often and looked at seldom, and memory is never given back. */
+export function simulate(request: Request, schedule: Schedule, class_: i32, keepsEvents: bool): Simulation {
+  return new Simulator(request, schedule, class_, keepsEvents).run();
 }
 
 class Simulator {
@@ -102,6 +103,7 @@ class Simulator {
     private readonly request: Request,
     private readonly schedule: Schedule,
     private readonly class_: i32,
+    private readonly keepsEvents: bool,
   ) {
     this.transfers = schedule.classes[class_];
     this.units = request.units;
@@ -144,7 +146,7 @@ class Simulator {
       this.busy.fill(0);
       this.driveBusy.fill(0);
       this.aside = 0;
-      this.events = [];
+      this.events.length = 0;
       while (this.pass === pass && !this.stuck) this.step();
       if (this.stuck) {
         this.result.seconds = Infinity;
@@ -194,7 +196,7 @@ class Simulator {
       if (!this.advance(task, soonest)) continue;
       task.end = this.now + soonest;
       this.driveBusy[drive] += task.end - task.begin;
-      this.events.push(new Event(DISK_BUSY, drive, task.unit, task.begin, task.end));
+      this.record(DISK_BUSY, drive, task.unit, task.begin, task.end);
       this.drained[drive]++;
     }
     this.now += soonest;
@@ -218,7 +220,11 @@ class Simulator {
 
   private note(resource: i32, task: Task): void {
     this.busy[resource] += this.now - task.begin;
-    this.events.push(new Event(resource, 0, task.unit, task.begin, this.now));
+    this.record(resource, 0, task.unit, task.begin, this.now);
+  }
+
+  private record(resource: i32, lane: i32, unit: i32, begin: f64, end: f64): void {
+    if (this.keepsEvents) this.events.push(new Event(resource, lane, unit, begin, end));
   }
 
   private startReads(): void {
@@ -328,7 +334,7 @@ class Simulator {
   private endChain(): void {
     if (this.unit === this.units) {
       this.aside += this.now - this.chain.begin;
-      this.events.push(new Event(COMPUTE, 0, -1, this.chain.begin, this.now));
+      this.record(COMPUTE, 0, -1, this.chain.begin, this.now);
       this.unit = 0;
       this.pass++;
       return;

@@ -6,7 +6,7 @@ import type { OpenedModel } from './open-model.js';
 import { type BudgetWish, budgetOf, type MemoryFacts, parseBudget } from './placement/budget.js';
 import { typesOf } from './placement/build-request.js';
 import { type KnownMachine, machineFor } from './placement/machine-for.js';
-import { type Memories, memoriesHere, type Placement, planFor } from './placement/plan-for.js';
+import { type Memories, memoriesHere, type Placement, type PurePlan, planFor } from './placement/plan-for.js';
 import { bufferBytes } from './streaming/buffers.js';
 import { pack } from './streaming/layout.js';
 
@@ -17,6 +17,8 @@ export interface PlanOptions {
   readonly ram?: string | undefined;
   /** Rows of one pass of a prompt. Default: as many as cost decoding little. */
   readonly maxRows?: number | undefined;
+  /** To compare: what is out of VRAM is only copied, or only computed by the CPU as far as it can. Default: what is fastest. */
+  readonly pure?: PurePlan | undefined;
   /** Threads that the CPU computes with. */
   readonly threads?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -59,13 +61,13 @@ export async function choosePlan(
   const ram = wish('--ram', options.ram, memories.host);
   if (fits(opened, backend, sizes, memories, vram, ram)) return null;
   const { gguf, model } = opened;
-  const { signal, onMeasure: onProgress, threads, maxRows } = options;
+  const { signal, onMeasure: onProgress, threads, maxRows, pure } = options;
   const files = gguf.files.map(({ path }) => path);
   const known = await machineFor({ backend, files, types: typesOf(model), signal, onProgress });
   const plan = (rows: number): ChosenPlan => {
     const wanted = { ...sizes, maxRows: rows };
     const cpuComputes = loadHostAddon().addon !== null;
-    const wishes = { sizes: wanted, memories, vram, ram, disks: known.disks, threads, cpuComputes };
+    const wishes = { sizes: wanted, memories, vram, ram, disks: known.disks, threads, cpuComputes, pure };
     return { placement: planFor(gguf, model, known.machine, wishes), known, sizes: wanted };
   };
   const first = plan(sizes.maxRows);
