@@ -78,7 +78,7 @@ describe('a model file that ntx cannot run', () => {
   });
 
   test.skipIf(process.getuid?.() === 0)('one without permission (root may read everything)', async () => {
-    expectSentence(await ntx(['run', unreadable(), ...RUN]), /permission/i);
+    expectSentence(await ntx(['run', unreadable(), ...RUN]), /may not be read by this user/);
   });
 });
 
