@@ -8,7 +8,7 @@ import { allocateBuffers } from './streaming/buffers.js';
 import { HIDDEN, RecordedCpuUnits } from './streaming/cpu-units.js';
 import type { FileReader } from './streaming/file-reader.js';
 import type { LoadOptions } from './streaming/load.js';
-import { openReader, type ReadSize } from './streaming/open-reader.js';
+import { openReader, type ReadSize, USUAL_READS } from './streaming/open-reader.js';
 import { placeWeights } from './streaming/place.js';
 import { type ExecutablePlan, recordPlan, residentPlan } from './streaming/recording.js';
 import { ReopeningReader } from './streaming/reopening-reader.js';
@@ -20,7 +20,7 @@ export interface ForwardOptions extends LoadOptions {
   readonly plan?: ExecutablePlan | undefined;
   /** What reads units of the tier `disk`, and is closed with the rest. Default: the fastest way to the model's files. */
   readonly reader?: FileReader | undefined;
-  /** How that reads: as the plan takes it to. Default: the usual way. */
+  /** How that reads, at least: as the plan takes it to. Default: the usual way. */
   readonly readSize?: ReadSize | undefined;
   /** Compare the checksum of every unit that is read again with that of its first read. */
   readonly verify?: boolean | undefined;
@@ -70,7 +70,7 @@ export async function createForward(
     undo.push(() => cpuUnits?.free());
     for (const { list } of recordings) await list.ready?.(options.onKernels);
     const paths = gguf.files.map(({ path }) => path);
-    const open = () => openReader(paths, options.readSize);
+    const open = () => openReader(paths, readSizeFor(plan, options.readSize));
     const openAgain = async () => (verify ? new ReopeningReader(await open(), open) : open());
     const reader = plan.staging.length === 0 ? null : (options.reader ?? (await openAgain()));
     const parts = { backend, model, placed, recordings, reader, verify, load: options, cpu: cpuUnits };
@@ -97,6 +97,16 @@ export async function createForward(
     await cpu?.dispose();
     throw error;
   }
+}
+
+/** Units that are this much longer than what is in flight lose nothing where there is twice as much of it. */
+const LONG = 8;
+
+/** More requests at a time where units are long: the end of a unit's read is late by what is read beside it. */
+export function readSizeFor(plan: ExecutablePlan, size: ReadSize = USUAL_READS): ReadSize {
+  const reads = plan.schedules.flatMap(({ transfers }) => transfers).filter(({ staging }) => staging !== null);
+  const shortest = Math.min(...reads.map(({ extents }) => extents.reduce((sum, { bytes }) => sum + bytes, 0)));
+  return shortest >= LONG * size.depth * size.maxBytes ? { ...size, depth: 2 * size.depth } : size;
 }
 
 async function fill(backend: Backend, to: DeviceRange, values: Float32Array<ArrayBuffer>): Promise<void> {
