@@ -3,6 +3,7 @@ import { createBackend } from './backend/index.js';
 import { NtxError } from './errors.js';
 import type { LanguageModel } from './language-model.js';
 import type { LoadModelOptions } from './options.js';
+import { measuredHandOver } from './placement/hand-over.js';
 import { learn } from './placement/machine-for.js';
 import { measureLink } from './placement/measure/link.js';
 import { measureDisks } from './placement/measure/measure.js';
@@ -83,7 +84,8 @@ export async function benchStream(
   };
   // Where nothing tells copies from kernels, a run that was off corrects what was to bind it.
   const busy = window.sharesQueue ? {} : measured.busy;
-  const deviation = await learn(chosen.known, { predicted, seconds: measured.seconds, busy });
+  const handOver = measuredHandOver(chosen.placement, window.events);
+  const deviation = await learn(chosen.known, { predicted, seconds: measured.seconds, busy, handOver });
   return { predicted, ...measured, peaks: better(before, after), pass, deviation };
 }
 

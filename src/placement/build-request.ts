@@ -80,11 +80,11 @@ function rowClasses(model: Model, machine: Machine, sizes: PassSizes, rows: numb
 }
 
 /** Hidden states from the device to the CPU, which is woken for them, and back. */
-function handOverSeconds(model: Model, { device, link }: Machine, rows: number): number {
+function handOverSeconds(model: Model, { link }: Machine, rows: number): number {
   if (!link) return 0;
   const bytes = rows * model.config.width * 4;
   const { rate } = link.copies.find((copy) => copy.bytes >= bytes) ?? link.copies[link.copies.length - 1];
-  return device.passSeconds + link.passAfterCopySeconds + (2 * bytes) / rate;
+  return link.handOverSeconds + (2 * bytes) / rate;
 }
 
 function unitOf(

@@ -9,6 +9,8 @@ export interface MeasuredRun {
   readonly seconds: number;
   /** Seconds that resources worked during a pass, of those whose work was timed. */
   readonly busy: Readonly<Partial<Record<Resource, number>>>;
+  /** Of a unit on the CPU; absent: there was none, or it was not timed. */
+  readonly handOver?: { readonly predicted: number; readonly seconds: number } | undefined;
 }
 
 /** From here on a run says that it was off. */
@@ -60,9 +62,14 @@ function factorsOf(predicted: Prediction, busy: MeasuredRun['busy'], pass: numbe
 }
 
 /** The machine with rates as the run found them; the machine itself where they were right. */
-export function correct(machine: Machine, { predicted, seconds, busy }: MeasuredRun, date = new Date()): Machine {
+export function correct(machine: Machine, run: MeasuredRun, date = new Date()): Machine {
+  const { predicted, seconds, busy, handOver } = run;
   const timed = predicted.bound in busy;
-  const factors = factorsOf(predicted, busy, predicted.seconds);
+  const factors: [Resource | 'hand-over', number][] = factorsOf(predicted, busy, predicted.seconds);
+  // Times of waking vary more than rates.
+  if (handOver && handOver.seconds > 0 && Math.abs(handOver.predicted / handOver.seconds - 1) > NOTABLE) {
+    factors.push(['hand-over', handOver.predicted / handOver.seconds]);
+  }
   const whole = predicted.seconds / seconds;
   // Nothing says which resource it was: then it was the one that was to bind.
   if (!timed && Number.isFinite(whole) && Math.abs(whole - 1) > JITTER) factors.push([predicted.bound, whole]);
@@ -74,7 +81,7 @@ export function correct(machine: Machine, { predicted, seconds, busy }: Measured
   }, machine);
 }
 
-const SCALE: Readonly<Record<Resource, (machine: Machine, factor: number) => Machine>> = {
+const SCALE: Readonly<Record<Resource | 'hand-over', (machine: Machine, factor: number) => Machine>> = {
   compute: (machine, factor) => {
     const { products, launchSeconds } = machine.device;
     const device = { products: scaled(products, factor), launchSeconds: launchSeconds / factor };
@@ -101,6 +108,10 @@ const SCALE: Readonly<Record<Resource, (machine: Machine, factor: number) => Mac
     const { host } = machine;
     const products = host.products.map((each) => ({ ...each, products: scaled(each.products, factor) }));
     return { ...machine, host: { ...host, products } };
+  },
+  'hand-over': (machine, factor) => {
+    const { link } = machine;
+    return link ? { ...machine, link: { ...link, handOverSeconds: link.handOverSeconds / factor } } : machine;
   },
   'host-memory': (machine, factor) => {
     const { host } = machine;

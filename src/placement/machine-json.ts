@@ -110,6 +110,7 @@ function linkOf(fields: Fields): LinkDescription {
       : copiesOf(fields, 'writeCombined', fields.parts('writeCombined')),
     copyAfterPassSeconds: seconds(fields, 'copyAfterPassSeconds'),
     passAfterCopySeconds: seconds(fields, 'passAfterCopySeconds'),
+    handOverSeconds: seconds(fields, 'handOverSeconds'),
   };
   fields.done();
   return link;

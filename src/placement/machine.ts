@@ -53,6 +53,8 @@ export interface LinkDescription {
   readonly copyAfterPassSeconds: number;
   /** What a pass loses by waiting for the copy that fills its slot. */
   readonly passAfterCopySeconds: number;
+  /** Of each unit that the CPU computes, beside the bytes: a row's hidden states to the host, the CPU woken, and back. */
+  readonly handOverSeconds: number;
 }
 
 export interface CpuRates {

@@ -19,7 +19,7 @@ const HAND_OVERS = 64;
 const WIDTH = 256;
 
 /** The link of a backend whose host is not the device. */
-export async function measureLink(backend: Backend, now: Clock): Promise<LinkDescription> {
+export async function measureLink(backend: Backend, now: Clock): Promise<Omit<LinkDescription, 'handOverSeconds'>> {
   const runBytes = backend.device.kind === 'software-gpu' ? SOFTWARE_RUN_BYTES : RUN_BYTES;
   const largest = Math.min(runBytes, PIECES[PIECES.length - 1]);
   const target = await withRoom(largest, (size) => backend.allocateDevice(size, 'copies to measure'));
