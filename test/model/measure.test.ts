@@ -17,7 +17,7 @@ describe('ntx measure on the cpu backend', () => {
   beforeAll(async () => {
     ended = await ntx(['measure', FABLE, '--backend', 'cpu', '--json'], { env });
     machine = parseMachine(ended.stdout, 'stdout');
-  });
+  }, 60_000);
 
   test('says what it measured and where it is kept', () => {
     expect(ended.status).toBe(0);
