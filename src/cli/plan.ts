@@ -67,6 +67,7 @@ async function plan(path: string | undefined, flags: PlanFlags): Promise<void> {
   const { parseBudget } = await import('../placement/budget.js');
   const { planFor } = await import('../placement/plan-for.js');
   const { explain } = await import('../placement/explain.js');
+  const { cpuAloneSeconds } = await import('../placement/cpu-alone.js');
   const vram = flags.vram === undefined ? undefined : parseBudget('--vram', flags.vram);
   const ram = flags.ram === undefined ? undefined : parseBudget('--ram', flags.ram);
   const planned = await openPlanned(path, flags.type);
@@ -76,7 +77,7 @@ async function plan(path: string | undefined, flags: PlanFlags): Promise<void> {
   const { rows, threads, cpu: cpuComputes } = flags;
   const options = { sizes, memories, vram, ram, rows, disks, threads, cpuComputes };
   const placement = planFor(gguf, model, machine, options);
-  const explanation = explain(model, machine, options, placement);
+  const explanation = explain(model, machine, options, placement, cpuAloneSeconds(gguf, model, machine, options));
   const text = planText(explanation);
   if (flags.json) printJson({ ...explanation, plan: placement.answer.plan, budgets: placement.budgets }, 1);
   else print(text);

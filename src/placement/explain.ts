@@ -52,7 +52,7 @@ export interface Explanation {
   readonly wanted: number;
   /** Of the wanted class; null where it does not fit. */
   readonly refused: readonly {
-    readonly kind: Alternative['kind'];
+    readonly kind: Alternative['kind'] | 'cpu-alone';
     readonly what: string;
     readonly tokensPerSecond: number | null;
   }[];
@@ -65,6 +65,9 @@ const REFUSED: Readonly<Record<Alternative['kind'], string>> = {
   'first-layers-resident': 'the first layers in VRAM, the others streamed: the link rests while the first ones run',
 };
 
+const CPU_ALONE = 'the CPU computes everything, the device nothing: --backend cpu';
+/** What is said of the CPU alone leaves out what ops cost beside their bytes. */
+const CLEARLY_FASTER = 0.9;
 const REFUSED_IN_RAM = 'the first layers in RAM, the others read: the disk rests while the first ones run';
 
 /** Puts a placement into words and numbers. */
@@ -73,6 +76,7 @@ export function explain(
   machine: Machine,
   { sizes }: { sizes: PassSizes },
   placement: Placement,
+  cpuAlone: readonly number[] | null = null,
 ): Explanation {
   const { request, answer } = placement;
   const weights = request.classes.map(({ weight }) => weight);
@@ -89,16 +93,19 @@ export function explain(
     assumptions: machine.assumptions,
     context: sizes.context,
     fits: answer.fitsDevice,
-    sentence: sentenceOf(placement),
+    sentence: sentenceOf(placement) + adviceOf(placement, cpuAlone, wanted),
     tiers: tierLines(placement),
     memories: memoryLines(placement),
     classes: answer.plan.schedules.map(({ prediction }, index) => classLine(rows(index), prediction)),
     wanted,
-    refused: refusedOf(placement).map(({ kind, seconds }) => ({
-      kind,
-      what: request.device || kind !== 'first-layers-resident' ? REFUSED[kind] : REFUSED_IN_RAM,
-      tokensPerSecond: seconds && perSecond(seconds),
-    })),
+    refused: [
+      ...refusedOf(placement).map(({ kind, seconds }) => ({
+        kind,
+        what: request.device || kind !== 'first-layers-resident' ? REFUSED[kind] : REFUSED_IN_RAM,
+        tokensPerSecond: seconds && perSecond(seconds),
+      })),
+      ...(cpuAlone ? [{ kind: 'cpu-alone' as const, what: CPU_ALONE, tokensPerSecond: perSecond(cpuAlone) }] : []),
+    ],
     oneMoreGiB: more.map(({ memory, seconds }) => ({ memory, tokensPerSecond: perSecond(seconds) })),
   };
 }
@@ -131,6 +138,14 @@ function sentenceOf({ request, answer }: Placement): string {
     ...(count('disk') > 0 ? [`${count('disk')} read from disk in every pass`] : []),
   ];
   return parts.join(', ');
+}
+
+/** Beside a small or slow device. */
+function adviceOf({ answer }: Placement, cpuAlone: readonly number[] | null, wanted: number): string {
+  const { seconds } = answer.plan.schedules[wanted].prediction;
+  return cpuAlone && cpuAlone[wanted] < CLEARLY_FASTER * seconds
+    ? '; the CPU alone would be faster: --backend cpu'
+    : '';
 }
 
 function tierLines({ request, answer }: Placement): TierLine[] {

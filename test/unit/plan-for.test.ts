@@ -1,4 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { cpuAloneSeconds } from '../../src/placement/cpu-alone.js';
+import { explain } from '../../src/placement/explain.js';
 import type { Machine } from '../../src/placement/machine.js';
 import { readMachine } from '../../src/placement/machine-json.js';
 import {
@@ -86,4 +88,27 @@ test('of this machine memory is looked at', async () => {
   const memories: Memories = await memoriesHere({ device });
   expect(memories.device).toBeNull();
   expect(memories.host.freeBytes).toBeGreaterThan(0);
+});
+
+test('beside a device slower than the processor the plan says so, beside a fast one it does not', () => {
+  const products = { Q4_K: [{ rows: 1, rate: 1e9 }] };
+  const slow = withDevice({ kind: 'software-gpu', backend: 'webgpu', products, sharesPages: false });
+  const sentence = (machine: Machine) => {
+    const options = { sizes: SIZES, memories: memoriesOf(machine) };
+    const alone = cpuAloneSeconds(gguf, model, machine, options);
+    const explained = explain(model, machine, options, plan(machine), alone);
+    expect(explained.refused.at(-1)?.kind).toBe('cpu-alone');
+    expect(explained.refused.at(-1)?.tokensPerSecond).toBeCloseTo(1 / alone![0]);
+    return explained.sentence;
+  };
+  expect(sentence(slow)).toMatch(/the CPU alone would be faster: --backend cpu$/);
+  expect(sentence(h100)).not.toMatch(/CPU alone/);
+  expect(
+    cpuAloneSeconds(
+      gguf,
+      model,
+      { ...h100, host: { ...h100.host, products: [] } },
+      { sizes: SIZES, memories: memoriesOf(h100) },
+    ),
+  ).toBeNull();
 });
