@@ -68,13 +68,18 @@ function memoryOf({ budgets, command }) {
     .join(', ');
 }
 
-/** The planner's own plans with units on the CPU, for one sequence. */
+/** The planner's own plans with units on the CPU; seconds of a pass. */
 function plannedOnCpu() {
   return newest(/^host-compute-.*-planned$/).flatMap(({ file }) => {
     const each = result(file);
-    return each.runs.filter(({ sequences }) => sequences === 1).map((run) => ({ each, run }));
+    return each.runs.map((run) => {
+      const { seconds } = each.predicted.schedules.find(({ maxRows }) => run.sequences <= maxRows);
+      return { file, each, run, predicted: seconds, measured: run.sequences / run.tokensPerSecond };
+    });
   });
 }
+
+const ofOne = ({ run }) => run.sequences === 1;
 
 /** Which machine, which model, how fast. */
 function machineRows() {
@@ -82,12 +87,14 @@ function machineRows() {
     .filter(({ each }) => ['Q8_0', 'Q4_K'].includes(each.type))
     .map(({ each }) => ({ each, how: 'all in memory', decode: each.decode.best, prompt: each.prompt.best }));
   const streamed = planned().map(({ each }) => {
-    return { each, how: memoryOf(each), decode: 1 / each.stream.seconds, prompt: each.prompt.best };
+    return { each, how: `${memoryOf(each)}, streamed`, decode: 1 / each.stream.seconds, prompt: each.prompt.best };
   });
-  const withCpu = plannedOnCpu().map(({ each, run }) => {
-    const how = `${each.options.vram} GiB of VRAM, the CPU computes too`;
-    return { each: { ...each, bytesPerToken: each.inRam + each.onDevice }, how, decode: run.tokensPerSecond };
-  });
+  const withCpu = plannedOnCpu()
+    .filter(ofOne)
+    .map(({ each, run }) => {
+      const how = `${each.options.vram} GiB of VRAM, streamed and computed by the CPU`;
+      return { each: { ...each, bytesPerToken: each.inRam + each.onDevice }, how, decode: run.tokensPerSecond };
+    });
   return [...resident, ...streamed, ...withCpu].map(({ each, how, decode, prompt }) => [
     ...[machineName(each), each.device.backend, modelName(each), `${significant(each.bytesPerToken / 2 ** 30)} GiB`],
     ...[how, rate(decode), prompt === undefined ? '' : rate(prompt)],
@@ -95,13 +102,20 @@ function machineRows() {
 }
 
 function plannedRows() {
-  return planned().map(({ file, each }) => {
+  const streamed = planned().map(({ file, each }) => {
     const { predicted, seconds } = each.stream;
-    const off = seconds / predicted.seconds - 1;
-    const milliseconds = (value) => `${significant(1000 * value)} ms`;
+    return { file, each, memory: memoryOf(each), predicted: predicted.seconds, measured: seconds, sequences: 1 };
+  });
+  const withCpu = plannedOnCpu().map(({ file, each, run, predicted, measured }) => {
+    const memory = `${each.options.vram} GiB of VRAM, with the CPU`;
+    return { file, each, memory, predicted, measured, sequences: run.sequences };
+  });
+  const milliseconds = (value) => `${significant(1000 * value)} ms`;
+  return [...streamed, ...withCpu].map(({ file, each, memory, predicted, measured, sequences }) => {
+    const off = measured / predicted - 1;
     return [
-      ...[modelName(each), each.device.backend, memoryOf(each), milliseconds(predicted.seconds), milliseconds(seconds)],
-      ...[`${off > 0 ? '+' : '−'}${percent(Math.abs(off))}`, rate(1 / seconds), linked(file)],
+      ...[modelName(each), each.device.backend, memory, sequences, milliseconds(predicted), milliseconds(measured)],
+      ...[`${off > 0 ? '+' : '−'}${percent(Math.abs(off))}`, rate(sequences / measured), linked(file)],
     ];
   });
 }
@@ -122,7 +136,12 @@ function onCpuRows() {
   return newest(/^host-compute-/).flatMap(({ file }) => {
     const each = result(file);
     return each.runs.map(({ share, sequences, tokensPerSecond, busyShare }) => [
-      ...[modelName(each), `${each.options.vram} GiB`, share === null ? 'as planned' : `${100 * share} %`, sequences],
+      ...[
+        modelName(each),
+        `${each.options.vram} GiB`,
+        share === null ? 'as planned' : `${digits(100 * share, 0)} %`,
+        sequences,
+      ],
       ...[rate(tokensPerSecond), percent(busyShare.link), percent(busyShare.cpu ?? 0), linked(file)],
     ]);
   });
@@ -175,7 +194,11 @@ function designRows() {
   const streamed = planned().filter(
     ({ each }) => modelName(each) === 'llama-70b Q4_K' && each.device.backend === 'cuda',
   );
-  const best = Math.max(...streamed.map(({ each }) => 1 / each.stream.seconds));
+  const withCpu = plannedOnCpu().filter((found) => ofOne(found) && modelName(found.each) === 'llama-70b Q4_K');
+  const best = Math.max(
+    ...streamed.map(({ each }) => 1 / each.stream.seconds),
+    ...withCpu.map(({ measured }) => 1 / measured),
+  );
   const cell = (value) => (value === undefined ? '' : significant(value));
   const rows = ['llama-8b Q8_0', 'llama-8b Q4_K', 'llama-70b Q4_K'].map((name) => [
     `${name}, resident`,
@@ -224,8 +247,8 @@ export const TABLES = {
     rows: streamRows,
   },
   planned: {
-    command: 'npm run bench -- --only stream-cuda,disk',
-    heads: ['model', 'backend', 'memory', 'predicted pass', 'measured pass', 'off by', 'decode', 'result'],
+    command: 'npm run bench -- --only stream-cuda,disk,host-compute',
+    heads: ['model', 'backend', 'memory', 'sequences', 'predicted pass', 'measured pass', 'off by', 'decode', 'result'],
     rows: plannedRows,
   },
   'on-cpu': {

@@ -40,7 +40,18 @@ export function residentResults() {
 
 /** Plans that were run. */
 export function plannedResults() {
-  return all()
+  const withCpu = all()
+    .filter(({ each }) => each.predicted?.schedules !== undefined)
+    .flatMap(({ name, each }) =>
+      each.runs.map(({ sequences, tokensPerSecond }) => ({
+        name: `${name} ${sequences}`,
+        where: whereOf(each),
+        model: modelOf(each),
+        predicted: each.predicted.schedules.find(({ maxRows }) => sequences <= maxRows).seconds,
+        measured: sequences / tokensPerSecond,
+      })),
+    );
+  const streamed = all()
     .filter(({ each }) => each.stream?.predicted !== undefined)
     .map(({ name, each }) => ({
       name,
@@ -49,6 +60,7 @@ export function plannedResults() {
       predicted: each.stream.predicted.seconds,
       measured: each.stream.seconds,
     }));
+  return [...streamed, ...withCpu];
 }
 
 /** Measured passes: spans of resources in seconds since the pass began. */
