@@ -44,7 +44,7 @@ for part in \${@:-kernels model bench}; do
       done
       for file in flow products device; do node test/gpu-host/suites.mjs "test/kernels/webgpu-$file.test.js" & jobs+=($!); done
       for job in "\${jobs[@]}"; do wait "$job"; done ;;
-    webgpu-model) node test/gpu-host/suites.mjs test/model/webgpu.test.js test/model/webgpu-streaming.test.js ;;
+    webgpu-model) node test/gpu-host/suites.mjs test/model/webgpu.test.js test/model/webgpu-streaming.test.js test/model/webgpu-on-cpu.test.js ;;
     webgpu-bench)
       mkdir -p "$models"
       for type in \${TYPES:-Q8_0 Q4_K}; do
