@@ -5,6 +5,7 @@ import { NtxError } from './errors.js';
 import type { OpenedModel } from './open-model.js';
 import { type BudgetWish, budgetOf, type MemoryFacts, parseBudget } from './placement/budget.js';
 import { typesOf } from './placement/build-request.js';
+import { CLEARLY_FASTER, cpuAloneSeconds } from './placement/cpu-alone.js';
 import { type KnownMachine, machineFor } from './placement/machine-for.js';
 import { type Memories, memoriesHere, type Placement, type PurePlan, planFor } from './placement/plan-for.js';
 import { bufferBytes } from './streaming/buffers.js';
@@ -31,6 +32,8 @@ export interface ChosenPlan {
   readonly known: KnownMachine;
   /** That it was made for. */
   readonly sizes: PassSizes;
+  /** Whether the cpu backend alone would decode clearly faster: beside a small or slow device. */
+  isCpuFaster(): boolean;
 }
 
 /** Rows of a pass: weights that are streamed for a prompt's pass cost it the less, the more rows it has. */
@@ -68,7 +71,12 @@ export async function choosePlan(
     const wanted = { ...sizes, maxRows: rows };
     const cpuComputes = loadHostAddon().addon !== null;
     const wishes = { sizes: wanted, memories, vram, ram, disks: known.disks, threads, cpuComputes, pure };
-    return { placement: planFor(gguf, model, known.machine, wishes), known, sizes: wanted };
+    const placement = planFor(gguf, model, known.machine, wishes);
+    const isCpuFaster = () => {
+      const alone = cpuAloneSeconds(gguf, model, known.machine, wishes)?.[0] ?? Number.POSITIVE_INFINITY;
+      return alone < CLEARLY_FASTER * placement.answer.plan.schedules[0].prediction.seconds;
+    };
+    return { placement, known, sizes: wanted, isCpuFaster };
   };
   const first = plan(sizes.maxRows);
   if (first.placement.answer.fitsDevice) return null;

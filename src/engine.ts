@@ -23,20 +23,38 @@ const DEFAULT_MAX_OUTPUTS = 8;
 export async function loadModel(path: string = EMBEDDED_MODEL, options: LoadModelOptions = {}): Promise<LanguageModel> {
   const opened = await openModel(path, options);
   try {
-    const backend = await createBackend(options);
-    try {
-      const sizes = passSizes(opened.model.config, backend.device, options);
-      const { chosen, ...loaded } = await loadByPlan(opened, backend, sizes, options);
-      const dispose = () => loaded.close().then(() => backend.dispose().then(() => opened.close()));
-      return new LanguageModel(opened, backend, loaded, chosen, dispose);
-    } catch (error) {
-      await backend.dispose();
-      throw error;
-    }
+    const device = await createBackend(options);
+    const model = await loadOn(device, opened, options);
+    if (model) return model;
+    options.onBackend?.(`the processor computes: ${device.device.name} would be slower with what does not fit into it`);
+    const cpu = await createBackend({ ...options, backend: 'cpu' });
+    return (await loadOn(cpu, opened, { ...options, backend: 'cpu', vram: undefined }))!;
   } catch (error) {
     await opened.close();
     throw error;
   }
+}
+
+/** null: nobody asked for this backend, and the processor alone would be faster. The backend is disposed then, and in errors. */
+async function loadOn(backend: Backend, opened: OpenedModel, options: LoadModelOptions): Promise<LanguageModel | null> {
+  try {
+    const sizes = passSizes(opened.model.config, backend.device, options);
+    const plan = await choosePlan(opened, backend, sizes, options);
+    if (plan && mayLeave(backend, options) && plan.isCpuFaster()) {
+      await backend.dispose();
+      return null;
+    }
+    const { chosen, ...loaded } = await loadByPlan(opened, backend, sizes, options, plan);
+    const dispose = () => loaded.close().then(() => backend.dispose().then(() => opened.close()));
+    return new LanguageModel(opened, backend, loaded, chosen, dispose);
+  } catch (error) {
+    await backend.dispose();
+    throw error;
+  }
+}
+
+function mayLeave({ device }: Backend, { backend = 'auto', adapter, pure }: LoadModelOptions): boolean {
+  return backend === 'auto' && adapter === undefined && pure === undefined && !device.hostIsDevice;
 }
 
 interface PlannedForward extends LoadedForward {
@@ -50,6 +68,7 @@ async function loadByPlan(
   backend: Backend,
   sizes: PassSizes,
   options: LoadModelOptions,
+  first: ChosenPlan | null,
 ): Promise<PlannedForward> {
   const load = async (chosen: ChosenPlan | null) => {
     const plan = chosen?.placement.answer.plan;
@@ -59,7 +78,6 @@ async function loadByPlan(
     const own = { ...options, plan, readSize, createCpu };
     return { ...(await createForward(opened, backend, chosen?.sizes ?? sizes, own)), chosen };
   };
-  const first = await choosePlan(opened, backend, sizes, options);
   try {
     return await load(first);
   } catch (error) {

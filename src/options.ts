@@ -15,6 +15,8 @@ export interface LoadModelOptions extends BackendOptions, LoadOptions, PlanOptio
   readonly nvme?: string | undefined;
   /** Drives that drive without an IOMMU as well, where a bug can overwrite any memory of the machine (docs/nvme.md). */
   readonly unsafeNoIommu?: boolean | undefined;
+  /** Told why, when a backend that nobody asked for is left for a faster one. */
+  readonly onBackend?: ((reason: string) => void) | undefined;
   /** Compare the checksum of weights that are read again, where some stay on disk, with that of their first read. */
   readonly verify?: boolean | undefined;
 }

@@ -22,7 +22,8 @@ export async function loadWithProgress(path: string | undefined, options: LoadMo
     progress.update(TIERS[tier], loadedBytes, totalBytes);
   const onKernels: LoadModelOptions['onKernels'] = (compiled, total) => progress.update(KERNELS, compiled, total);
   try {
-    const model = await loadModel(path, { ...options, onProgress, onKernels, onMeasure: showProbe });
+    const onBackend = (reason: string) => note(`ntx: ${reason}`);
+    const model = await loadModel(path, { ...options, onProgress, onKernels, onBackend, onMeasure: showProbe });
     noteSlowBackend(model, options);
     return model;
   } finally {

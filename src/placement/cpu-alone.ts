@@ -5,6 +5,9 @@ import type { Model } from '../model/index.js';
 import type { Machine } from './machine.js';
 import { type PlacementOptions, planFor } from './plan-for.js';
 
+/** The prediction leaves out what it costs the processor to begin an op or a pass: it has to be as much faster as this. */
+export const CLEARLY_FASTER = 0.9;
+
 /** The machine as the cpu backend has it; null where it has none, or is that one already. */
 function withoutDevice(machine: Machine): Machine | null {
   const { device, host } = machine;

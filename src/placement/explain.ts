@@ -1,7 +1,9 @@
 // A plan in numbers that a person asks for; cli/plan.ts prints them, and the picture's page shows them.
+
 import type { PassSizes } from '../backend/backend.js';
 import type { Model } from '../model/index.js';
 import type { Alternative } from './answer.js';
+import { CLEARLY_FASTER } from './cpu-alone.js';
 import type { Machine } from './machine.js';
 import type { Prediction, Resource, Tier } from './plan.js';
 import type { Placement } from './plan-for.js';
@@ -66,8 +68,6 @@ const REFUSED: Readonly<Record<Alternative['kind'], string>> = {
 };
 
 const CPU_ALONE = 'the CPU computes everything, the device nothing: --backend cpu';
-/** What is said of the CPU alone leaves out what ops cost beside their bytes. */
-const CLEARLY_FASTER = 0.9;
 const REFUSED_IN_RAM = 'the first layers in RAM, the others read: the disk rests while the first ones run';
 
 /** Puts a placement into words and numbers. */
@@ -131,10 +131,11 @@ function sentenceOf({ request, answer }: Placement): string {
   }
   const { tiers } = answer.plan;
   const count = (tier: Tier) => tiers.filter((each) => each === tier).length;
+  const onCpu = request.link?.sharesPages === false ? 'every pass' : 'passes of few rows';
   const parts = [
     `${count('device')} of ${tiers.length} units are resident`,
     ...(count('host-copy') > 0 ? [`${count('host-copy')} copied out of RAM in every pass`] : []),
-    ...(count('host-compute') > 0 ? [`${count('host-compute')} computed by the CPU in passes of few rows`] : []),
+    ...(count('host-compute') > 0 ? [`${count('host-compute')} computed by the CPU in ${onCpu}`] : []),
     ...(count('disk') > 0 ? [`${count('disk')} read from disk in every pass`] : []),
   ];
   return parts.join(', ');

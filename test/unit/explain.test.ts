@@ -106,10 +106,14 @@ describe('a plan in numbers', () => {
   });
 
   test('a sentence says what it comes to', () => {
-    expect(explained().sentence).toBe(
+    const given = placement();
+    expect(explained(given).sentence).toBe(
       '3 of 7 units are resident, 2 copied out of RAM in every pass, 1 computed by the CPU in passes of few rows, ' +
         '1 read from disk in every pass',
     );
+    const { link } = given.request;
+    const apart = { ...given, request: { ...given.request, link: link && { ...link, sharesPages: false } } };
+    expect(explained(apart).sentence).toContain('1 computed by the CPU in every pass');
     expect(explained(placement({ fitsDevice: true })).sentence).toBe('all of it fits on the device: nothing streams');
   });
 });
