@@ -2,12 +2,12 @@ import type { HostRange } from '../backend/backend.js';
 import type { FileReader, ReadRequest } from './file-reader.js';
 
 /**
- * A reader that opens its files anew after a read has failed: a drive that was gone, or a file that was cut short, may be well
- * again. A file that was written to may hold other bytes then: only who compares checksums may read on.
+ * A reader that opens its files anew when a read has failed, and reads once more: a drive that was gone, or a file that was cut
+ * short, may be well again since they were opened. A file that was written to may hold other bytes then: only who compares
+ * checksums may read on.
  */
 export class ReopeningReader implements FileReader {
   #reader: FileReader;
-  #failed = false;
   #closed = false;
   #reopening: Promise<void> | null = null;
   readonly #attached: HostRange[] = [];
@@ -39,18 +39,13 @@ export class ReopeningReader implements FileReader {
   }
 
   async read(request: ReadRequest): Promise<void> {
-    if (this.#failed && !this.#closed) await this.#reopen();
-    const read = this.#reader.read(request);
     const reads = this.#reads;
-    reads.add(read);
     try {
-      await read;
+      await this.#read(request);
     } catch (error) {
-      // A reader that has been replaced meanwhile says nothing of the present one.
-      if (reads === this.#reads) this.#failed = true;
-      throw error;
-    } finally {
-      reads.delete(read);
+      if (this.#closed) throw error;
+      if (reads === this.#reads) await this.#reopen();
+      await this.#read(request);
     }
   }
 
@@ -65,6 +60,17 @@ export class ReopeningReader implements FileReader {
     await Promise.all([this.#reader.close(), ...this.#closings]);
   }
 
+  async #read(request: ReadRequest): Promise<void> {
+    const read = this.#reader.read(request);
+    const reads = this.#reads;
+    reads.add(read);
+    try {
+      await read;
+    } finally {
+      reads.delete(read);
+    }
+  }
+
   #reopen(): Promise<void> {
     this.#reopening ??= this.#replace().finally(() => {
       this.#reopening = null;
@@ -77,7 +83,6 @@ export class ReopeningReader implements FileReader {
     const [old, reads] = [this.#reader, this.#reads];
     this.#reader = fresh;
     this.#reads = new Set();
-    this.#failed = false;
     fresh.attach?.(this.#attached);
     // Closing at once would cancel those that are still under way.
     this.#closings.push(Promise.allSettled([...reads]).then(() => old.close()));
