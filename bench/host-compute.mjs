@@ -1,8 +1,9 @@
 // What does it bring to compute units on the CPU while others are streamed? Loads a model once, with attention and the output head
 // resident, feed-forward units as far as --vram goes, and the others in RAM; then decodes with each of --shares of those computed
 // by the CPU (0: all streamed, 1: none), with each of --sequences decoding together. Prints and saves tokens a second, how busy
-// device, link and CPU were, and what lies between two units of the CPU. --planned runs the planner's plan instead; --copies hands over
-// by reads and copies, where device and CPU could tell each other.
+// device, link and CPU were, and what lies between two units of the CPU, beside what the same threads read alone and while the link
+// copies. --planned runs the planner's plan instead; --copies hands over by reads and copies, where device and CPU could tell each
+// other.
 //
 //   node bench/host-compute.mjs MODEL [--backend cuda] [--adapter NAME] [--vram GIB] [--shares 0,0.5,0.6,0.7,0.8,1]
 //                               [--sequences 1,8] [--tokens 16] [--slots 3] [--threads N] [--context 256] [--planned] [--copies] [--save]
@@ -15,6 +16,8 @@ import { choosePlan } from '../dist/choose-plan.js';
 import { describeMachine } from '../dist/cli/machine.js';
 import { createForward } from '../dist/load-forward.js';
 import { openModel } from '../dist/open-model.js';
+import { measureHostMemory } from '../dist/placement/measure/host-memory.js';
+import { systemClock } from '../dist/placement/measure/timing.js';
 import { bufferBytes } from '../dist/streaming/buffers.js';
 import { StreamRecorder } from '../dist/streaming/stream-recorder.js';
 import { saveResult } from './save.mjs';
@@ -53,6 +56,7 @@ const sizes = { context: number('context'), slots: most, maxRows: Math.max(16, m
 if (values.copies) backend.handOver = undefined;
 const cpu = { threads: number('threads') };
 const link = await linkPeak(backend);
+const reads = await readPeaks();
 const runs = [];
 
 const { plan, predicted, loadSizes } = values.planned ? await planned() : sharesPlan();
@@ -73,6 +77,10 @@ const loaded = await createForward(opened, backend, loadSizes, {
 });
 const loadSeconds = (performance.now() - started) / 1000;
 console.log(`loaded in ${loadSeconds.toFixed(1)} s; the link alone carries ${link.toFixed(2)} GB/s`);
+console.log(
+  `${cpu.threads} threads read ${reads.alone.toFixed(1)} GB/s alone, ` +
+    `and ${reads.besideLink.toFixed(1)} GB/s while the link carries ${reads.linkBeside.toFixed(1)} GB/s`,
+);
 if (values.planned) for (const count of numbers('sequences')) await measure(null, count);
 else {
   const recordings = plan.schedules.map(({ maxRows }) => loaded.streamer.recordingFor(maxRows));
@@ -93,6 +101,7 @@ const result = {
   onDevice: bytesIn('device'),
   loadSeconds,
   link,
+  reads,
   predicted,
   runs,
   rss: process.resourceUsage().maxRSS * 1024,
@@ -102,6 +111,14 @@ if (values.save) {
   saveResult(`host-compute-${basename(path, '.gguf')}-${values.backend}${values.planned ? '-planned' : ''}`, result);
 }
 await backend.dispose();
+
+/** GB/s that the threads get through with plain reads: what their products cannot pass. */
+async function readPeaks() {
+  const reader = createCpuBackend(cpu);
+  const { readRate, withLink } = await measureHostMemory(reader, { device: backend, cpu: reader }, systemClock);
+  await reader.dispose();
+  return { alone: readRate / 1e9, besideLink: withLink.readRate / 1e9, linkBeside: withLink.linkRate / 1e9 };
+}
 
 function sharesPlan() {
   const buffers = model.buffers.reduce((sum, spec) => sum + bufferBytes(spec, sizes), 0);
