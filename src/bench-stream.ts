@@ -1,5 +1,6 @@
 // What the resources do while a streamed model decodes, beside what was predicted and what each carries alone.
 import { createBackend } from './backend/index.js';
+import { runAll } from './bench.js';
 import { NtxError } from './errors.js';
 import type { LanguageModel } from './language-model.js';
 import type { LoadModelOptions } from './options.js';
@@ -55,10 +56,9 @@ export async function benchStream(
   const begins: number[] = [];
   const decode = async (count: number) => {
     for (let i = 0; i < count; i++) {
-      if (options.signal?.aborted) throw new NtxError('cancelled', 'the measurement was cancelled', 'run it again');
       if (sequence.room === 0) sequence.truncate(0);
       begins.push(performance.now());
-      await sequence.extend([(begins.length * 7919) % config.vocabulary], { signal: options.signal });
+      await runAll(sequence, [(begins.length * 7919) % config.vocabulary], options.signal);
     }
   };
   streamer.watcher = recorder;

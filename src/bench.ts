@@ -8,6 +8,7 @@ import { NtxError } from './errors.js';
 import type { LanguageModel } from './language-model.js';
 import type { Model } from './model/index.js';
 import { seededRandom } from './sampler/random.js';
+import type { Sequence } from './sequence.js';
 
 export interface BenchOptions {
   /** Tokens of the prompt that is timed. */
@@ -63,11 +64,10 @@ export async function benchModel(
   const randomTokens = (count: number) =>
     Array.from({ length: count }, () => Math.floor(random() * model.config.vocabulary));
   const bandwidths = readBandwidth ? [await readBandwidth()] : [];
-  await timePrompt(model, randomTokens(Math.min(WARM_UP_TOKENS, promptTokens)));
+  await timePrompt(model, randomTokens(Math.min(WARM_UP_TOKENS, promptTokens)), signal);
   const decodes: number[] = [];
   const prompts: number[] = [];
   for (let run = 0; run < repeat; run++) {
-    if (signal?.aborted) throw new NtxError('cancelled', 'the measurement was cancelled', 'run it again');
     decodes.push(await timeDecode(model, randomTokens(tokens + 1), signal));
     prompts.push(await timePrompt(model, randomTokens(promptTokens), signal));
   }
@@ -111,20 +111,26 @@ export function readMeter({ backend }: DeviceInfo, { threads, adapter }: Backend
   }
 }
 
+/** Runs tokens to be timed: all of them. Throws NtxError('cancelled'). */
+export async function runAll(sequence: Sequence, tokens: readonly number[], signal?: AbortSignal): Promise<void> {
+  if ((await sequence.extend(tokens, { signal })) !== null) return;
+  throw new NtxError('cancelled', 'the measurement was cancelled', 'run it again');
+}
+
 /** Tokens a second. */
 async function timePrompt(model: LanguageModel, tokens: readonly number[], signal?: AbortSignal): Promise<number> {
   model.sequence.truncate(0);
   const started = performance.now();
-  await model.sequence.extend(tokens, { signal });
+  await runAll(model.sequence, tokens, signal);
   return (tokens.length * 1000) / (performance.now() - started);
 }
 
 /** Tokens a second; the first token only begins the context. */
 async function timeDecode(model: LanguageModel, tokens: readonly number[], signal?: AbortSignal): Promise<number> {
   model.sequence.truncate(0);
-  await model.sequence.extend(tokens.slice(0, 1));
+  await runAll(model.sequence, tokens.slice(0, 1), signal);
   const started = performance.now();
-  for (const token of tokens.slice(1)) await model.sequence.extend([token], { signal });
+  for (const token of tokens.slice(1)) await runAll(model.sequence, [token], signal);
   return ((tokens.length - 1) * 1000) / (performance.now() - started);
 }
 
