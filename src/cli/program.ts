@@ -39,9 +39,13 @@ export async function runCli(args: readonly string[]): Promise<void> {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    // A command of commands without one of them.
-    if (error.code === 'commander.help') return program.commands.find((each) => each.name() === args[0])?.outputHelp();
-    if (error.exitCode !== 0) throw usageError(error, args);
+    if (error.exitCode === 0) return;
+    if (error.code !== 'commander.help') throw usageError(error, args);
+    // A command of commands without one of them, or help of a command that there is not.
+    const [asked] = args.slice(args.indexOf('help') + 1);
+    const isAsked = args.includes('help') && asked !== 'help';
+    if (isAsked) throw new NtxError('bad-argument', `unknown command '${asked}'`, 'see ntx --help', { cause: error });
+    (program.commands.find((each) => each.name() === args[0]) ?? program).outputHelp();
   }
 }
 

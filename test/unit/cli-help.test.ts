@@ -54,6 +54,22 @@ test('without arguments, and for a command of commands, help is printed', async 
   expect(await printed(['nvme'])).toBe(await printed(['nvme', '--help']));
 });
 
+test.each([
+  'help',
+  'help help',
+  'help nvme',
+  'nvme help',
+  'nvme help list',
+])('ntx %s prints one help', async (words) => {
+  const help = await printed(words.split(' '));
+  expect(help.match(/^Usage: ntx/gm)).toHaveLength(1);
+});
+
+test('help of a command that there is not is an error', async () => {
+  await expect(runCli(['help', 'sing'])).rejects.toThrow(/unknown command 'sing'/);
+  await expect(runCli(['nvme', 'help', 'sing'])).rejects.toThrow(/unknown command 'sing'/);
+});
+
 test('sentences are broken between words on terminals, and nowhere else', () => {
   const sentence = `ntx: ${'a word and '.repeat(20)}/a/path/that/is/not/broken/${'x'.repeat(60)}.`;
   const lines = wrapped(sentence, 80).split('\n');
