@@ -17,7 +17,7 @@ import type { Tokenizer } from './tokenizer/index.js';
 export class LanguageModel {
   readonly sequence: Sequence;
   private turn: Promise<unknown> = Promise.resolve();
-  private disposed = false;
+  private disposing: Promise<void> | null = null;
 
   constructor(
     private readonly opened: OpenedModel,
@@ -71,7 +71,8 @@ export class LanguageModel {
 
   /**
    * Continues a text (or tokens, taken as they are). Yields every token with the text it completes; returns a summary.
-   * One generation runs at a time, later ones wait. Throws NtxError('bad-prompt') for an empty or too long prompt.
+   * One generation runs at a time, later ones wait until it has ended or was returned from. Throws NtxError: 'bad-prompt' for
+   * an empty or too long prompt, 'bad-argument' for options out of range, and when the model is disposed meanwhile.
    */
   async *generate(
     prompt: string | readonly number[],
@@ -79,6 +80,7 @@ export class LanguageModel {
   ): AsyncGenerator<Piece, Summary, undefined> {
     const tokens = this.promptTokens(prompt);
     const sampler = new Sampler(samplerOptions(options));
+    checkLimits(options);
     const release = await this.takeTurn();
     try {
       return yield* this.run(tokens, sampler, options);
@@ -87,16 +89,15 @@ export class LanguageModel {
     }
   }
 
-  /** Waits for the running generation's pass and frees all memory. */
-  async dispose(): Promise<void> {
-    if (this.disposed) return;
-    this.disposed = true;
-    await this.onDispose();
+  /** Ends generations, after the pass that runs, and frees all memory. */
+  dispose(): Promise<void> {
+    this.disposing ??= this.onDispose();
+    return this.disposing;
   }
 
   private promptTokens(prompt: string | readonly number[]): readonly number[] {
     const tokens = typeof prompt === 'string' ? this.tokenizer.encode(prompt) : prompt;
-    if (prompt.length === 0 || tokens.length === 0) {
+    if (!prompt?.length || tokens.length === 0) {
       throw new NtxError('bad-prompt', 'the prompt is empty', 'give a text to continue');
     }
     const outside = tokens.find((token) => !(Number.isInteger(token) && token >= 0 && token < this.config.vocabulary));
@@ -115,7 +116,7 @@ export class LanguageModel {
   }
 
   private async takeTurn(): Promise<() => void> {
-    if (this.disposed) throw new NtxError('bad-argument', 'the model was disposed', 'load it again');
+    this.requireMemory();
     const before = this.turn;
     let release: () => void = () => {};
     this.turn = new Promise<void>((resolve) => {
@@ -123,6 +124,10 @@ export class LanguageModel {
     });
     await before;
     return release;
+  }
+
+  private requireMemory(): void {
+    if (this.disposing) throw new NtxError('bad-argument', 'the model was disposed', 'load it again');
   }
 
   private async *run(
@@ -133,7 +138,7 @@ export class LanguageModel {
     const started = performance.now();
     let firstToken = 0;
     let generatedTokens = 0;
-    let promptTokens = 0;
+    const reusedTokens = this.sequence.reuse(tokens);
     const text = this.tokenizer.stream();
     const stop = new StopText(options.stop ?? []);
     const choices = generate(this.sequence, tokens, {
@@ -141,13 +146,11 @@ export class LanguageModel {
       maxTokens: options.maxTokens ?? Number.POSITIVE_INFINITY,
       endTokens: options.ignoreEnd ? new Set() : this.tokenizer.eog,
       signal: options.signal,
-      onPrompt: (done, total) => {
-        promptTokens = total;
-        options.onPrompt?.(done, total);
-      },
+      onPrompt: options.onPrompt,
     });
     let finishReason: FinishReason;
     for (;;) {
+      this.requireMemory();
       const next = await choices.next();
       firstToken ||= performance.now();
       if (next.done) {
@@ -167,10 +170,21 @@ export class LanguageModel {
     return {
       finishReason,
       promptTokens: tokens.length,
-      reusedTokens: tokens.length - promptTokens,
+      reusedTokens,
       generatedTokens,
       promptSeconds: (firstToken - started) / 1000,
       decodeSeconds: (performance.now() - firstToken) / 1000,
     };
+  }
+}
+
+/** Throws NtxError('bad-argument'). */
+function checkLimits({ maxTokens = Number.POSITIVE_INFINITY, stop = [] }: GenerateOptions): void {
+  if (!(maxTokens >= 0 && (Number.isInteger(maxTokens) || maxTokens === Number.POSITIVE_INFINITY))) {
+    const message = `maxTokens: expected a whole number from 0 on, got ${maxTokens}`;
+    throw new NtxError('bad-argument', message, 'leave it out for no limit');
+  }
+  if (!Array.isArray(stop) || !stop.every((text) => typeof text === 'string')) {
+    throw new NtxError('bad-argument', 'stop: expected a list of texts', "give one like ['\\n\\n', 'END']");
   }
 }

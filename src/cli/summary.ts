@@ -15,8 +15,10 @@ export function rates(summary: Summary): { prompt: number; decode: number } {
   const { finishReason, generatedTokens, promptTokens, reusedTokens, promptSeconds, decodeSeconds } = summary;
   // The first token comes out of the prompt's pass; the token that ends a text costs a pass and is not counted.
   const passes = generatedTokens - 1 + (finishReason === 'end' ? 1 : 0);
+  // Of a prompt that was stopped, nobody knows how much has run.
+  const isWhole = finishReason !== 'cancelled' || generatedTokens > 0;
   return {
-    prompt: promptSeconds > 0 ? (promptTokens - reusedTokens) / promptSeconds : Number.NaN,
+    prompt: isWhole && promptSeconds > 0 ? (promptTokens - reusedTokens) / promptSeconds : Number.NaN,
     decode: passes > 0 && decodeSeconds > 0 ? passes / decodeSeconds : Number.NaN,
   };
 }

@@ -137,6 +137,7 @@ describe('what is printed', () => {
     expect(rates({ ...summary, finishReason: 'end' })).toEqual({ prompt: 20, decode: 10.5 });
     expect(rates({ ...summary, generatedTokens: 1 }).decode).toBeNaN();
     expect(rates({ ...summary, generatedTokens: 0, decodeSeconds: 0 }).decode).toBeNaN();
+    expect(rates({ ...summary, generatedTokens: 0, finishReason: 'cancelled' }).prompt).toBeNaN();
   });
 
   test('the summary is one line', () => {
