@@ -158,7 +158,9 @@ export class LanguageModel {
         break;
       }
       generatedTokens++;
-      const shown = stop.push(text.push(next.value.token));
+      const { token } = next.value;
+      // An embedding may be padded with rows that are no tokens of the vocabulary, and nothing keeps a model from one.
+      const shown = stop.push(token < this.tokenizer.size ? text.push(token) : '');
       yield { text: shown.text, ...next.value };
       if (shown.stopped) {
         finishReason = 'stop';

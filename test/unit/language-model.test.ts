@@ -7,16 +7,19 @@ import type { GenerateOptions, Summary } from '../../src/options.js';
 import { FakeBackend } from './fake-backend.js';
 
 /** A letter is a token: a is 0. */
-const TOKENIZER = {
-  encode: (text: string) => [...text].map((letter) => letter.charCodeAt(0) - 97),
-  stream: () => ({ push: (token: number) => String.fromCharCode(97 + token), end: () => '' }),
-  eog: new Set<number>(),
-};
+function tokenizer(size: number) {
+  const push = (token: number) => {
+    if (token >= size) throw new Error(`${token} is not a token`);
+    return String.fromCharCode(97 + token);
+  };
+  const encode = (text: string) => [...text].map((letter) => letter.charCodeAt(0) - 97);
+  return { size, encode, stream: () => ({ push, end: () => '' }), eog: new Set<number>() };
+}
 
-function setUp() {
+function setUp(letters = 26) {
   const backend = new FakeBackend(26);
   const model = { config: { vocabulary: 26, trainedContext: 32 } };
-  const opened = { gguf: { files: [] }, model, tokenizer: TOKENIZER } as unknown as OpenedModel;
+  const opened = { gguf: { files: [] }, model, tokenizer: tokenizer(letters) } as unknown as OpenedModel;
   const loaded = { forward: backend.forward({ maxRows: 4, maxOutputs: 1, slots: 1, context: 32 }) };
   let freed: () => void = () => {};
   const onDispose = () =>
@@ -88,6 +91,13 @@ describe('options', () => {
     const unlimited = await run(model, 'abc', { maxTokens: Number.POSITIVE_INFINITY });
     expect(unlimited[1].finishReason).toBe('context');
   });
+});
+
+test('a token of the embedding that the vocabulary lacks has no text', async () => {
+  const [text] = await run(setUp().model, 'abc', { maxTokens: 12 });
+  const [fewer] = await run(setUp(13).model, 'abc', { maxTokens: 12 });
+  expect(text).toMatch(/[n-z]/);
+  expect(fewer).toBe(text.replace(/[n-z]/g, ''));
 });
 
 describe('the summary', () => {
