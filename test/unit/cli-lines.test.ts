@@ -29,6 +29,9 @@ function terminal() {
 const CTRL_C = '\x03';
 const CTRL_D = '\x04';
 const UP = '\x1b[A';
+const BACKSPACE = '\x7f';
+const [PASTE, PASTED] = ['\x1b[200~', '\x1b[201~'];
+const [ASK_FOR_PASTES, NO_MORE_PASTES] = ['\x1b[?2004h', '\x1b[?2004l'];
 
 describe('lines from a terminal', () => {
   test('are what was typed, echoed once, with raw mode only meanwhile', async () => {
@@ -51,6 +54,28 @@ describe('lines from a terminal', () => {
     expect(await read('begun', CTRL_C, 'anew', '\r')).toEqual({ text: 'anew' });
     expect(await read(CTRL_C)).toBe('interrupt');
     expect(await read('still here', '\r')).toEqual({ text: 'still here' });
+  });
+
+  test('typed ahead together come one by one, and what was begun can be edited', async () => {
+    const { read } = terminal();
+    expect(await read('one\rtwo\rthr')).toEqual({ text: 'one' });
+    expect(await read()).toEqual({ text: 'two' });
+    expect(await read('ee', BACKSPACE, 'E\r')).toEqual({ text: 'threE' });
+  });
+
+  test('that are pasted are one text, to which Enter belongs', async () => {
+    const { read, shown } = terminal();
+    expect(await read('say: ', `${PASTE}one\r\rtwo`, `\rthree${PASTED}`, '!\r')).toEqual({
+      text: 'say: one\n\ntwo\nthree!',
+    });
+    expect(await read('next', '\r')).toEqual({ text: 'next' });
+    expect(shown().split(ASK_FOR_PASTES)).toHaveLength(3);
+    expect(shown().split(NO_MORE_PASTES)).toHaveLength(3);
+  });
+
+  test('Ctrl-C clears what was pasted', async () => {
+    const { read } = terminal();
+    expect(await read(`${PASTE}one\r${PASTED}`, CTRL_C, 'anew\r')).toEqual({ text: 'anew' });
   });
 
   test('Ctrl-D ends', async () => {
