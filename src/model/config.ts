@@ -46,6 +46,9 @@ export interface ModelConfig {
   readonly rope: RopeConfig;
 }
 
+/** Kernels count positions in 32 bits. */
+const MOST_POSITIONS = 2 ** 31 - 1;
+
 /** Reads `<architecture>.*`. Throws NtxError('bad-file' or 'unsupported') naming the key. `ropeFactors` come from a tensor. */
 export function readConfig(model: GgufModel, ropeFactors: Float32Array | null): ModelConfig {
   const architecture = getString(model, 'general.architecture');
@@ -67,6 +70,7 @@ export function readConfig(model: GgufModel, ropeFactors: Float32Array | null): 
   refuseExperts(model, architecture);
   const vocabulary = model.tensors.get('token_embd.weight')?.shape[1] ?? count('vocab_size', 1 << 24);
   const scale = getNumberOr(model, key('attention.scale'), 0);
+  const trainedContext = count('context_length', MOST_POSITIONS);
   return {
     architecture,
     name: model.metadata.has('general.name') ? getString(model, 'general.name') : architecture,
@@ -77,21 +81,28 @@ export function readConfig(model: GgufModel, ropeFactors: Float32Array | null): 
     headDim,
     ffnWidth: count('feed_forward_length', 1 << 22),
     vocabulary,
-    trainedContext: count('context_length', 2 ** 31 - 1),
+    trainedContext,
     normEps: positive(
       key('attention.layer_norm_rms_epsilon'),
       getNumber(model, key('attention.layer_norm_rms_epsilon')),
     ),
-    attentionScale: scale > 0 ? scale : 1 / Math.sqrt(headDim),
-    window: architecture === 'llama' ? getNumberOr(model, key('attention.sliding_window'), 0) : 0,
-    rope: readRope(model, key, headDim, ropeFactors),
+    attentionScale: scale === 0 ? 1 / Math.sqrt(headDim) : positive(key('attention.scale'), scale),
+    window: architecture === 'llama' ? readWindow(model, key('attention.sliding_window')) : 0,
+    rope: readRope(model, key, headDim, trainedContext, ropeFactors),
   };
+}
+
+function readWindow(model: GgufModel, key: string): number {
+  const window = getNumberOr(model, key, 0);
+  if (Number.isInteger(window) && window >= 0 && window <= MOST_POSITIONS) return window;
+  throw badValue(key, `a whole number from 0 to ${MOST_POSITIONS}`, window);
 }
 
 function readRope(
   model: GgufModel,
   key: (name: string) => string,
   headDim: number,
+  trainedContext: number,
   factors: Float32Array | null,
 ): RopeConfig {
   const dim = getNumberOr(model, key('rope.dimension_count'), headDim);
@@ -108,12 +119,12 @@ function readRope(
   return {
     base: positive(key('rope.freq_base'), getNumberOr(model, key('rope.freq_base'), 10000)),
     dim,
-    scaling: readScaling(model, key),
+    scaling: readScaling(model, key, trainedContext),
     factors,
   };
 }
 
-function readScaling(model: GgufModel, key: (name: string) => string): RopeScaling {
+function readScaling(model: GgufModel, key: (name: string) => string, trainedContext: number): RopeScaling {
   const legacy = getNumberOr(model, key('rope.scale_linear'), 1);
   const typeKey = key('rope.scaling.type');
   const type = model.metadata.has(typeKey) ? getString(model, typeKey) : legacy === 1 ? 'none' : 'linear';
@@ -121,9 +132,10 @@ function readScaling(model: GgufModel, key: (name: string) => string): RopeScali
   const factor = positive(key('rope.scaling.factor'), getNumberOr(model, key('rope.scaling.factor'), legacy));
   if (type === 'linear') return { type, factor };
   if (type === 'yarn') {
-    const originalContext = getNumber(model, key('rope.scaling.original_context_length'));
-    const attentionFactor = getNumberOr(model, key('rope.scaling.attn_factor'), 1);
-    return { type, factor, originalContext: positive(typeKey, originalContext), attentionFactor };
+    const positiveOr = (name: string, fallback: number) => positive(key(name), getNumberOr(model, key(name), fallback));
+    // Where a file does not say, llama.cpp takes the model's own context too.
+    const originalContext = positiveOr('rope.scaling.original_context_length', trainedContext);
+    return { type, factor, originalContext, attentionFactor: positiveOr('rope.scaling.attn_factor', 1) };
   }
   throw new NtxError(
     'unsupported',

@@ -68,6 +68,8 @@ const headNorms = Object.fromEntries(
   ]),
 );
 
+const YARN = { 'llama.rope.scaling.type': 'yarn', 'llama.rope.scaling.factor': 4 };
+
 function refusal(gguf: GgufModel): NtxError {
   try {
     buildModel(gguf, null);
@@ -146,15 +148,34 @@ describe('refusals name what is wrong', () => {
     ['odd rotation', header('llama', { metadata: { 'llama.rope.dimension_count': 15 } }), /dimension_count.*even/],
     ['unknown scaling', header('llama', { metadata: { 'llama.rope.scaling.type': 'longrope' } }), /"longrope"/],
     ['an epsilon of zero', header('llama', { metadata: { 'llama.attention.layer_norm_rms_epsilon': 0 } }), /positive/],
+    ['half a window', header('llama', { metadata: { 'llama.attention.sliding_window': 1.5 } }), /window.*whole.*1\.5/],
+    ['a window back', header('llama', { metadata: { 'llama.attention.sliding_window': -4 } }), /window.*from 0 .*-4/],
+    ['an endless scale', header('llama', { metadata: { 'llama.attention.scale': Infinity } }), /attention\.scale.*Inf/],
+    [
+      'an original context of 0',
+      header('llama', { metadata: { ...YARN, 'llama.rope.scaling.original_context_length': 0 } }),
+      /original_context_length.*positive/,
+    ],
+    [
+      'an attention factor that is no number',
+      header('llama', { metadata: { ...YARN, 'llama.rope.scaling.attn_factor': Number.NaN } }),
+      /attn_factor.*positive/,
+    ],
   ])('%s', (_, gguf, sentence) => {
     const error = refusal(gguf);
     expect(error.message).toMatch(sentence);
+    expect(error.code).not.toBe('internal');
     expect(error.advice.length).toBeGreaterThan(10);
   });
 
   test('rotation factors of the wrong length', () => {
     expect(() => buildModel(header('llama'), new Float32Array(7))).toThrow(/7 values.*need 8/);
   });
+});
+
+test('what a file of YaRN leaves out is the context of the model, as llama.cpp has it', () => {
+  const { scaling } = buildModel(header('llama', { metadata: YARN }), null).config.rope;
+  expect(scaling).toEqual({ type: 'yarn', factor: 4, originalContext: 512, attentionFactor: 1 });
 });
 
 test('head counts may be arrays of equal entries', () => {
