@@ -1,15 +1,24 @@
 // Whether a model runs with all its weights on the device, and by which plan where they do not fit.
+import { cpus } from 'node:os';
 import type { Backend, PassSizes } from './backend/backend.js';
 import { loadHostAddon } from './backend/cpu/binding.js';
 import { NtxError } from './errors.js';
 import type { OpenedModel } from './open-model.js';
-import { type BudgetWish, budgetOf, type MemoryFacts, parseBudget } from './placement/budget.js';
+import { budgetOf, type MemoryFacts, parseBudget } from './placement/budget.js';
 import { typesOf } from './placement/build-request.js';
 import { CLEARLY_FASTER, cpuAloneSeconds } from './placement/cpu-alone.js';
 import { type KnownMachine, machineFor } from './placement/machine-for.js';
-import { type Memories, memoriesHere, type Placement, type PurePlan, planFor } from './placement/plan-for.js';
-import { bufferBytes } from './streaming/buffers.js';
-import { pack } from './streaming/layout.js';
+import {
+  budgetsOf,
+  fitsDevice,
+  memoriesHere,
+  type Placement,
+  type PlacementOptions,
+  type PurePlan,
+  planFor,
+} from './placement/plan-for.js';
+
+type Budgeted = Pick<PlacementOptions, 'memories' | 'vram' | 'ram' | 'threads'>;
 
 export interface PlanOptions {
   /** How much memory of the device weights, caches and slots may take: "12GiB", "80%". Default: what is free, less a margin. */
@@ -62,7 +71,7 @@ export async function choosePlan(
   };
   const vram = wish('--vram', options.vram, memories.device);
   const ram = wish('--ram', options.ram, memories.host);
-  if (fits(opened, backend, sizes, memories, vram, ram)) return null;
+  if (fits(opened, backend, sizes, { memories, vram, ram, threads: options.threads })) return null;
   const { gguf, model } = opened;
   const { signal, onMeasure: onProgress, threads, maxRows, pure } = options;
   const files = gguf.files.map(({ path }) => path);
@@ -100,21 +109,14 @@ function withMoreRows(first: ChosenPlan, plan: (rows: number) => ChosenPlan): Ch
   return best;
 }
 
-/** All weights fit where they would be computed with. A device that does not say what it has is tried. */
+/** All weights fit where they would be computed with. A device that does not say what it has is tried, unless the user says. */
 function fits(
   { model }: OpenedModel,
   { device }: Backend,
   sizes: PassSizes,
-  memories: Memories,
-  vram: BudgetWish | undefined,
-  ram: BudgetWish | undefined,
+  { memories, vram, ram, threads = cpus().length }: Budgeted,
 ): boolean {
-  const weights = [model.small, ...model.units.map(({ tensors }) => tensors)];
-  const buffers = model.buffers.reduce((sum, spec) => sum + bufferBytes(spec, sizes), 0);
-  const onDevice = weights.reduce((sum, tensors) => sum + pack(tensors).bytes, buffers);
-  const table = model.embedding.bytes;
-  const host = budgetOf(memories.host, ram);
-  if (device.hostIsDevice) return vram === undefined && onDevice + table <= host.bytes;
-  if (memories.device === null) return vram === undefined && ram === undefined;
-  return onDevice <= budgetOf(memories.device, vram).bytes && table <= host.bytes;
+  const isSilent = device.kind === 'discrete-gpu' && memories.device === null;
+  if (isSilent && vram === undefined && ram === undefined) return true;
+  return fitsDevice(model, device, sizes, budgetsOf(device, { memories, vram, ram }), threads);
 }

@@ -10,7 +10,7 @@ import type { FileReader } from './streaming/file-reader.js';
 import type { LoadOptions } from './streaming/load.js';
 import { openReader, type ReadSize, USUAL_READS } from './streaming/open-reader.js';
 import { placeWeights } from './streaming/place.js';
-import { type ExecutablePlan, recordPlan, residentPlan } from './streaming/recording.js';
+import { type ExecutablePlan, type Recording, recordPlan, residentPlan } from './streaming/recording.js';
 import { ReopeningReader } from './streaming/reopening-reader.js';
 import { startStreamer } from './streaming/start.js';
 import type { Streamer } from './streaming/streamer.js';
@@ -90,13 +90,19 @@ export async function createForward(
       for (const step of undo.toReversed()) step();
     };
     const forward = new Forward(backend, streamer, buffers.ranges.get(OUTPUTS)!, sizes);
-    const memory = { weights: placed.bytes, buffers: buffers.bytes + (cpuUnits?.bytes ?? 0) };
+    const memory = { weights: placed.bytes, buffers: buffers.bytes + listBytes(recordings) + (cpuUnits?.bytes ?? 0) };
     return { forward, streamer, memory, close, free };
   } catch (error) {
     for (const step of undo.toReversed()) step();
     await cpu?.dispose();
     throw error;
   }
+}
+
+/** What the lists have taken; recordings of equal passes share one. */
+function listBytes(recordings: readonly Recording[]): number {
+  const lists = new Set(recordings.map(({ list }) => list));
+  return [...lists].reduce((sum, { memory }) => sum + (memory ? memory.device + memory.host : 0), 0);
 }
 
 /** Units that are this much longer than what is in flight lose nothing where there is twice as much of it. */

@@ -77,9 +77,17 @@ export interface PassSizes {
   readonly context: number;
 }
 
+/** What a backend takes for a recorded list by itself (list-memory.ts): bytes. Where the host is the device, all is `host`. */
+export interface ListMemory {
+  readonly device: number;
+  readonly host: number;
+}
+
 /** Ops recorded once against fixed memory, replayed with a new step buffer on every pass. */
 export interface CommandList {
   readonly opCount: number;
+  /** What it has taken beside what it is bound to. Absent: nothing. */
+  readonly memory?: ListMemory;
   /**
    * Where kernels are compiled for each recording: resolves when all are, rejects with what failed. A list may be submitted
    * before; its passes wait. Absent: it is ready.

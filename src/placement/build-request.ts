@@ -5,6 +5,7 @@ import type { GgmlType, GgufModel } from '../gguf/types.js';
 import { type BufferSpec, isFeedForward, type Model, type Unit } from '../model/index.js';
 import { bufferBytes } from '../streaming/buffers.js';
 import { pack } from '../streaming/layout.js';
+import type { PassBytes } from '../streaming/pass-bytes.js';
 import type { MemoryBudget } from './budget.js';
 import type { CpuRates, DiskDescription, Machine, ProductRates } from './machine.js';
 import { bestCopies, cpuRatesOf, pointsOf, productSeconds } from './rates.js';
@@ -31,6 +32,8 @@ export interface RequestOptions {
   readonly cpuComputes?: boolean | undefined;
   /** Of the CPU's products. Default: all cores; all but one where a link is to be fed. */
   readonly threads?: number | undefined;
+  /** Room that is left for the passes. Default: none. */
+  readonly passes?: PassBytes | undefined;
 }
 
 /** Throws NtxError('bad-file') for a machine whose description has no rates for this model. */
@@ -40,7 +43,7 @@ export function buildRequest(gguf: GgufModel, model: Model, machine: Machine, op
   const threads = options.threads ?? Math.max(1, machine.host.cores - (machine.link ? 1 : 0));
   const cpu = hostIsDevice || options.cpuComputes === false ? null : cpuRatesOf(machine, threads);
   const classes = rowClasses(model, machine, sizes, rows);
-  const { onDevice, inHost } = residentsOf(model, sizes);
+  const { onDevice, inHost } = residentsOf(model, sizes, options.passes);
   return {
     units: model.units.map((unit) => unitOf(unit, model, machine, cpu, classes, sizes)),
     classes,
@@ -68,8 +71,17 @@ function required(budget: MemoryBudget | null): MemoryBudget {
   throw new NtxError('internal', 'a device without a budget', 'report this');
 }
 
+function classBounds({ maxRows }: PassSizes): number[] {
+  return [...DECODE_CLASSES.filter((bound) => bound < maxRows), maxRows];
+}
+
+/** Classes of rows that passes of these sizes are planned for. */
+export function classCount(sizes: PassSizes): number {
+  return classBounds(sizes).length;
+}
+
 function rowClasses(model: Model, machine: Machine, sizes: PassSizes, rows: number): RowClass[] {
-  const bounds = [...DECODE_CLASSES.filter((bound) => bound < sizes.maxRows), sizes.maxRows];
+  const bounds = classBounds(sizes);
   const wanted = bounds.find((bound) => bound >= rows) ?? sizes.maxRows;
   return bounds.map((maxRows) => ({
     maxRows,
@@ -95,13 +107,22 @@ function unitOf(
   classes: readonly RowClass[],
   sizes: PassSizes,
 ): PlanUnit {
-  // Where the host is the device, a tied output head is the embedding, which is there anyway.
-  const own = unit.tensors.filter(({ name }) => !machine.device.hostIsDevice || name !== model.embedding.name);
+  const own = ownTensors(unit, model, machine.device.hostIsDevice);
   return {
     bytes: pack(own).bytes,
     ranges: own.map(({ file, offset, bytes }) => ({ file, offset, bytes })),
     work: classes.map(({ maxRows }) => workOf(unit, model, machine, cpu, maxRows, sizes)),
   };
+}
+
+/** Where the host is the device, a tied output head is the embedding, which is there anyway. */
+function ownTensors({ tensors }: Unit, { embedding }: Model, hostIsDevice: boolean) {
+  return tensors.filter(({ name }) => !hostIsDevice || name !== embedding.name);
+}
+
+/** Of all units, resident. */
+export function unitBytes(model: Model, hostIsDevice: boolean): number {
+  return model.units.reduce((sum, unit) => sum + pack(ownTensors(unit, model, hostIsDevice)).bytes, 0);
 }
 
 function workOf(
@@ -149,19 +170,36 @@ function attentionSeconds(unit: Unit, model: Model, readRate: number, rows: numb
   return (reads * bytes) / readRate;
 }
 
-function residentsOf(model: Model, sizes: PassSizes): { onDevice: Resident[]; inHost: Resident[] } {
+/** What is always there, in VRAM and in RAM. */
+export function residentsOf(model: Model, sizes: PassSizes, passes?: PassBytes) {
   const sum = (specs: readonly BufferSpec[]) => specs.reduce((bytes, spec) => bytes + bufferBytes(spec, sizes), 0);
   const perPosition = model.buffers.filter(({ per }) => per === 'position' || per === 'slot-position');
   const others = model.buffers.filter((spec) => !perPosition.includes(spec));
   const caches = sum(perPosition);
-  const small = model.small.reduce((bytes, tensor) => bytes + tensor.bytes, 0);
+  const fixed = (name: string, bytes = 0): Resident[] => (bytes > 0 ? [{ name, bytes, bytesPerPosition: 0 }] : []);
   return {
     onDevice: [
       { name: 'the KV cache', bytes: caches, bytesPerPosition: caches / sizes.context },
-      { name: 'activations', bytes: sum(others), bytesPerPosition: 0 },
-      { name: 'norms and biases', bytes: small, bytesPerPosition: 0 },
+      ...fixed('activations', sum(others)),
+      ...fixed('norms and biases', pack(model.small).bytes),
+      ...fixed('scratch', passes?.device),
     ],
-    inHost: [{ name: 'the token embedding', bytes: model.embedding.bytes, bytesPerPosition: 0 }],
+    inHost: [
+      ...fixed('the token embedding', model.embedding.bytes),
+      ...fixed('scratch', passes?.host),
+      ...fixed('activations of the CPU', passes?.cpu),
+    ],
+  };
+}
+
+/** The request with other room for the passes. */
+export function withPasses(request: PlanRequest, model: Model, sizes: PassSizes, passes: PassBytes): PlanRequest {
+  const { onDevice, inHost } = residentsOf(model, sizes, passes);
+  const { device, host } = request;
+  return {
+    ...request,
+    device: device && { ...device, residents: onDevice },
+    host: { ...host, residents: device ? inHost : [...onDevice, ...inHost] },
   };
 }
 

@@ -3,14 +3,16 @@ import type { Backend, PassSizes } from '../backend/backend.js';
 import { NtxError } from '../errors.js';
 import type { GgufModel } from '../gguf/types.js';
 import type { Model } from '../model/index.js';
+import { type PassBytes, passBytes } from '../streaming/pass-bytes.js';
+import { residentPlan } from '../streaming/recording.js';
 import type { PlanAnswer } from './answer.js';
 import { type BudgetWish, budgetOf, hostMemory, type MemoryBudget, type MemoryFacts } from './budget.js';
-import { buildRequest } from './build-request.js';
+import { buildRequest, classCount, residentsOf, unitBytes, withPasses } from './build-request.js';
 import { deviceMemory } from './device-memory.js';
 import type { Machine } from './machine.js';
 import { planModel } from './planner.js';
-import type { PlanRequest } from './request.js';
-import type { PlacementKind } from './wire.js';
+import type { PlanRequest, Resident } from './request.js';
+import { freeBytes, type PlacementKind } from './wire.js';
 
 /** Of a device that takes its memory out of RAM, unless the user says otherwise; the rest stays for the host. */
 const SHARED_PART = 0.75;
@@ -77,13 +79,21 @@ export function memoriesOf({ device, host }: Machine): Memories {
  * throws.
  */
 export function planFor(gguf: GgufModel, model: Model, machine: Machine, options: PlacementOptions): Placement {
-  const budgets = budgetsOf(machine, options);
-  const kind = options.pure && PURE_KINDS[options.pure];
-  const plan = (threads: number): Placement => {
-    const request = buildRequest(gguf, model, machine, { ...options, threads, rows: options.rows ?? 1, budgets });
-    return { request, answer: planModel(request, kind), budgets, cpuThreads: threads };
-  };
+  const budgets = budgetsOf(machine.device, options);
   const { cores } = machine.host;
+  const plan = (threads: number): Placement => {
+    const question = { gguf, model, machine, options, budgets, threads };
+    // Nothing is out of VRAM then: a device is used for what was asked to run on it, slow as it may be.
+    const fits = fitsDevice(model, machine.device, options.sizes, budgets, threads);
+    if (fits || options.cpuComputes === false) return settle(question, false);
+    try {
+      return settle(question, true);
+    } catch (error) {
+      if (!(error instanceof NtxError) || error.code !== 'no-memory') throw error;
+      // What the CPU computes with may be what has no room.
+      return settle(question, false);
+    }
+  };
   if (options.threads !== undefined || machine.link === null) return plan(options.threads ?? cores);
   const first = plan(Math.max(1, cores - 1)); // what enqueues needs a core
   const { tiers, schedules } = first.answer.plan;
@@ -91,7 +101,72 @@ export function planFor(gguf: GgufModel, model: Model, machine: Machine, options
   return readsBeside && cores > 2 ? plan(cores - 2) : first; // and what reads another
 }
 
-function budgetsOf({ device }: Machine, { memories, vram, ram }: PlacementOptions): Placement['budgets'] {
+/** Whether all of a model has its place where it is computed: weights, buffers, and one recording. */
+export function fitsDevice(
+  model: Model,
+  { backend, hostIsDevice }: Pick<Machine['device'], 'backend' | 'hostIsDevice'>,
+  sizes: PassSizes,
+  { device, host }: Placement['budgets'],
+  threads: number,
+): boolean {
+  const passes = passBytes(backend, model, residentPlan(model), sizes, threads);
+  const { onDevice, inHost } = residentsOf(model, sizes, passes);
+  const sum = (residents: readonly Resident[]) => residents.reduce((bytes, resident) => bytes + resident.bytes, 0);
+  const weights = unitBytes(model, hostIsDevice);
+  if (hostIsDevice) return weights + sum(onDevice) + sum(inHost) <= host.bytes;
+  return weights + sum(onDevice) <= device!.bytes && sum(inHost) <= host.bytes;
+}
+
+interface Question {
+  readonly gguf: GgufModel;
+  readonly model: Model;
+  readonly machine: Machine;
+  readonly options: PlacementOptions;
+  readonly budgets: Placement['budgets'];
+  readonly threads: number;
+}
+
+/**
+ * A plan with room for its own passes: how many recordings they are, and how many rows the CPU computes at a time, only the plan
+ * says.
+ */
+function settle(question: Question, cpuComputes: boolean): Placement {
+  const { gguf, model, machine, options, budgets, threads } = question;
+  const { sizes, rows = 1, disks } = options;
+  const bytesOf = (plan: Parameters<typeof passBytes>[2]) =>
+    passBytes(machine.device.backend, model, plan, sizes, threads);
+  const one = bytesOf(residentPlan(model));
+  // What only some classes compute on the CPU makes their passes differ.
+  const mayDiffer = cpuComputes && machine.device.sharesPages && options.pure !== 'host-copy';
+  const lists = mayDiffer ? classCount(sizes) : 1;
+  let passes: PassBytes = { device: lists * one.device, host: lists * one.host, cpu: 0 };
+  for (;;) {
+    const request = buildRequest(gguf, model, machine, { sizes, budgets, rows, disks, threads, cpuComputes, passes });
+    const answer = planModel(request, options.pure && PURE_KINDS[options.pure]);
+    const taken = bytesOf(answer.plan);
+    const settled = withPasses(request, model, sizes, taken);
+    if (holds(settled, answer)) return { request: settled, answer, budgets, cpuThreads: threads };
+    const { device, host, cpu } = passes;
+    passes = {
+      device: Math.max(device, taken.device),
+      host: Math.max(host, taken.host),
+      cpu: Math.max(cpu, taken.cpu),
+    };
+  }
+}
+
+/** Whether what the answer takes is within the request's budgets. */
+function holds({ device, host }: PlanRequest, { use }: PlanAnswer): boolean {
+  const onHost = use.host + use.staging;
+  if (device === null) return use.device + onHost <= freeBytes(host);
+  return use.device + use.slots <= freeBytes(device) && onHost <= freeBytes(host);
+}
+
+/** Throws NtxError('bad-argument') for budgets that cannot be, or a device that does not say what it has. */
+export function budgetsOf(
+  device: Pick<Machine['device'], 'backend' | 'name' | 'kind' | 'hostIsDevice'>,
+  { memories, vram, ram }: Pick<PlacementOptions, 'memories' | 'vram' | 'ram'>,
+): Placement['budgets'] {
   if (device.hostIsDevice) {
     if (vram === undefined) return { device: null, host: budgetOf(memories.host, ram) };
     throw new NtxError('bad-argument', `--vram: the ${device.backend} backend computes in RAM`, 'say --ram');

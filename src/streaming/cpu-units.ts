@@ -1,12 +1,15 @@
 // Units that the CPU computes beside a device: the hidden states of a pass come to the host, and go back changed. Nothing else
 // crosses the link.
 import type { Backend, BoundWeight, CommandList, DeviceRange, PassSizes } from '../backend/backend.js';
+import { listMemory } from '../backend/list-memory.js';
+import type { Op } from '../backend/ops.js';
 import { StepBuffer } from '../backend/step.js';
 import { TURN_HEADER } from '../backend/turns.js';
 import { NtxError } from '../errors.js';
-import type { Model } from '../model/index.js';
+import type { BufferSpec, Model } from '../model/index.js';
 import { allocateBuffers, bufferBytes } from './buffers.js';
-import { type Exchange, ExchangeByCopies, ExchangeInTurns } from './exchange.js';
+import { COPIES, type Exchange, ExchangeByCopies, ExchangeInTurns } from './exchange.js';
+import { matricesOf } from './layout.js';
 import type { ExecutablePlan } from './recording.js';
 
 /** When the CPU was at work: milliseconds of performance.now(). */
@@ -50,40 +53,28 @@ export class RecordedCpuUnits implements CpuUnits {
   readonly #segments = new Map<number, number>();
   readonly #list: CommandList;
   readonly #step: StepBuffer;
-  /** Of activations. */
+  /** Of RAM, beside weights. */
   readonly bytes: number;
   #freed = false;
 
   constructor({ device, cpu, model, plan, weights, hidden, sizes }: CpuUnitsParts) {
-    const own = sizesOf(plan, sizes);
-    const units = model.units.flatMap((_, unit) =>
-      plan.schedules.some(({ onCpu }) => onCpu.includes(unit)) ? unit : [],
-    );
-    const ops = units.flatMap((unit) => model.units[unit].ops);
-    const cuts: number[] = [];
-    let count = 0;
-    for (const [segment, unit] of units.entries()) {
-      if (segment > 0) cuts.push(count);
-      count += model.units[unit].ops.length;
-      this.#segments.set(unit, segment);
-    }
-    const used = new Set(ops.flatMap((op) => ('input' in op ? [op.input, 'out' in op ? op.out : HIDDEN] : [])));
-    const specs = model.buffers.filter(({ name }) => name === HIDDEN || used.has(name));
-    const bytes = bufferBytes(specs.find(({ name }) => name === HIDDEN)!, own);
+    const { units, ops, cuts, buffers, sizes: own } = cpuWork(model, plan.schedules, sizes);
+    for (const [segment, unit] of units.entries()) this.#segments.set(unit, segment);
+    const bytes = hiddenBytes(buffers, own);
     const shared = cpu.allocateHost(TURN_HEADER + bytes, 'hidden states');
     const others = allocateBuffers(
       cpu,
-      specs.filter(({ name }) => name !== HIDDEN),
+      buffers.filter(({ name }) => name !== HIDDEN),
       own,
     );
-    const buffers = new Map(others.ranges).set(HIDDEN, { memory: shared, offset: TURN_HEADER, bytes });
-    this.bytes = shared.bytes + others.bytes;
+    const ranges = new Map(others.ranges).set(HIDDEN, { memory: shared, offset: TURN_HEADER, bytes });
     this.#hidden = hidden;
     this.#rowBytes = bytes / own.maxRows;
-    this.#list = cpu.record(ops, { weights, buffers, sizes: own }, cuts, cuts);
+    this.#list = cpu.record(ops, { weights, buffers: ranges, sizes: own }, cuts, cuts);
     this.#step = new StepBuffer(own.maxRows, own.maxOutputs);
     const inTurns = device.registerHost && device.handOver && cpu.takeTurn;
     this.#exchange = inTurns ? new ExchangeInTurns(device, cpu, shared) : new ExchangeByCopies(device, cpu, shared);
+    this.bytes = shared.bytes + others.bytes + this.#exchange.bytes + (this.#list.memory?.host ?? 0);
   }
 
   async compute(unit: number, rows: number): Promise<void> {
@@ -116,9 +107,47 @@ export class RecordedCpuUnits implements CpuUnits {
   }
 }
 
-/** Rows of the largest pass that computes units on the CPU. Each row is at its own position of one slot. */
-function sizesOf({ schedules }: ExecutablePlan, { maxRows }: PassSizes): PassSizes {
+/** What the CPU computes in passes of a plan. */
+interface CpuWork {
+  /** By index; each is a segment of the ops. */
+  readonly units: readonly number[];
+  readonly ops: readonly Op[];
+  readonly cuts: readonly number[];
+  /** That the ops name. */
+  readonly buffers: readonly BufferSpec[];
+  /** For the rows of the largest pass that computes units on the CPU. Each row is at its own position of one slot. */
+  readonly sizes: PassSizes;
+}
+
+function cpuWork(model: Model, schedules: ExecutablePlan['schedules'], { maxRows }: PassSizes): CpuWork {
+  const units = model.units.flatMap((_, unit) => (schedules.some(({ onCpu }) => onCpu.includes(unit)) ? unit : []));
+  const ops: Op[] = [];
+  const cuts: number[] = [];
+  for (const unit of units) {
+    if (ops.length > 0) cuts.push(ops.length);
+    ops.push(...model.units[unit].ops);
+  }
+  const used = new Set(ops.flatMap((op) => ('input' in op ? [op.input, 'out' in op ? op.out : HIDDEN] : [])));
+  const buffers = model.buffers.filter(({ name }) => name === HIDDEN || used.has(name));
   const most = Math.max(...schedules.map(({ maxRows: rows, onCpu }) => (onCpu.length > 0 ? rows : 1)));
   const rows = Math.min(most, maxRows);
-  return { maxRows: rows, maxOutputs: 1, slots: 1, context: rows };
+  return { units, ops, cuts, buffers, sizes: { maxRows: rows, maxOutputs: 1, slots: 1, context: rows } };
+}
+
+function hiddenBytes(buffers: readonly BufferSpec[], sizes: PassSizes): number {
+  return bufferBytes(buffers.find(({ name }) => name === HIDDEN)!, sizes);
+}
+
+/** RAM that units on the CPU take in passes of a plan beside their weights, at most; 0 where there are none. */
+export function cpuUnitsBytes(
+  model: Model,
+  schedules: ExecutablePlan['schedules'],
+  sizes: PassSizes,
+  threads: number,
+): number {
+  const { units, ops, buffers, sizes: own } = cpuWork(model, schedules, sizes);
+  if (units.length === 0) return 0;
+  const activations = buffers.reduce((sum, spec) => sum + bufferBytes(spec, own), TURN_HEADER);
+  const list = listMemory('cpu', { ops, weights: matricesOf(model), sizes: own }, threads);
+  return activations + COPIES * hiddenBytes(buffers, own) + list.host;
 }

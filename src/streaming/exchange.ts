@@ -6,6 +6,8 @@ import { NtxError } from '../errors.js';
 import type { CpuSpan } from './cpu-units.js';
 
 export interface Exchange {
+  /** Of RAM, beside the memory that both sides know. */
+  readonly bytes: number;
   /**
    * Lets a segment of a list of the CPU change a range of the device's memory, behind what the device was given before. When this
    * resolves, what it is given next comes behind that.
@@ -24,6 +26,7 @@ export interface Exchange {
  * and a hand-over takes microseconds.
  */
 export class ExchangeInTurns implements Exchange {
+  readonly bytes = 0;
   readonly #shared: HostMemory;
   #turn = 0;
   #fence: Fence | null = null;
@@ -59,10 +62,13 @@ export class ExchangeInTurns implements Exchange {
   }
 }
 
+/** Memories that take turns: one is mapped again while the other is copied from. */
+export const COPIES = 2;
+
 /** By reads and copies, each of which this thread waits for. */
 export class ExchangeByCopies implements Exchange {
-  /** Two that take turns: one is mapped again while the other is copied from. */
-  readonly #memories: readonly HostMemory[];
+  readonly bytes: number;
+  readonly #memories: HostMemory[] = [];
   readonly #ready: Promise<void>[];
   #place = 0;
   #span: Promise<CpuSpan> | null = null;
@@ -74,7 +80,13 @@ export class ExchangeByCopies implements Exchange {
     private readonly memory: HostMemory,
   ) {
     const bytes = memory.bytes - TURN_HEADER;
-    this.#memories = [0, 1].map((i) => device.allocateHost(bytes, `${memory.label} ${i}`));
+    this.bytes = COPIES * bytes;
+    try {
+      for (let i = 0; i < COPIES; i++) this.#memories.push(device.allocateHost(bytes, `${memory.label} ${i}`));
+    } catch (error) {
+      this.free();
+      throw error;
+    }
     this.#ready = this.#memories.map(() => Promise.resolve());
   }
 
@@ -116,7 +128,7 @@ export class ExchangeByCopies implements Exchange {
 
   async #sendBack(to: DeviceRange): Promise<void> {
     const place = this.#place;
-    this.#place = 1 - place;
+    this.#place = (place + 1) % COPIES;
     const memory = this.#memories[place];
     await this.#ready[place];
     memory.view(0, to.bytes).set(this.memory.view(TURN_HEADER, to.bytes));

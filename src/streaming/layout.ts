@@ -2,6 +2,7 @@
 import type { BoundWeight, DeviceRange } from '../backend/backend.js';
 import { NtxError } from '../errors.js';
 import type { TensorInfo } from '../gguf/types.js';
+import type { Model } from '../model/index.js';
 import type { Extent } from '../placement/plan.js';
 
 /** WebGPU's largest minimum for offsets of bindings; more than a cache line, which no two tensors should share. */
@@ -92,8 +93,18 @@ function covers(extent: Extent, file: number, offset: number): boolean {
   return extent.file === file && extent.offset <= offset && offset < extent.offset + extent.bytes;
 }
 
+/** A tensor as ops see it. */
+function matrixOf({ type, shape }: TensorInfo): Pick<BoundWeight, 'type' | 'rows' | 'cols'> {
+  return { type, rows: shape.slice(1).reduce((product, size) => product * size, 1), cols: shape[0] };
+}
+
+/** All tensors of a model as ops see them, by name. */
+export function matricesOf({ embedding, small, units }: Pick<Model, 'embedding' | 'small' | 'units'>) {
+  const tensors = [embedding, ...small, ...units.flatMap((unit) => unit.tensors)];
+  return new Map(tensors.map((tensor) => [tensor.name, matrixOf(tensor)]));
+}
+
 /** A tensor as ops use it. */
-export function bind({ type, shape }: TensorInfo, range: DeviceRange): BoundWeight {
-  const rows = shape.slice(1).reduce((product, size) => product * size, 1);
-  return { type, rows, cols: shape[0], range };
+export function bind(tensor: TensorInfo, range: DeviceRange): BoundWeight {
+  return { ...matrixOf(tensor), range };
 }

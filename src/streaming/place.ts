@@ -72,8 +72,8 @@ export async function placeWeights(
   }
 }
 
-/** Norms and biases of the units of `host-compute`. */
-function smallOf({ units, small }: Model, tiers: ExecutablePlan['tiers']): TensorInfo[] {
+/** Norms and biases of the units of `host-compute`, which the CPU has as well. */
+export function smallOf({ units, small }: Model, tiers: ExecutablePlan['tiers']): TensorInfo[] {
   const ops = units.flatMap((unit, index) => (tiers[index] === 'host-compute' ? unit.ops : []));
   const names = new Set(
     ops.flatMap((op) => {

@@ -8,6 +8,7 @@ import type {
   HostMemory,
   PassSizes,
 } from '../backend/backend.js';
+import type { Op } from '../backend/ops.js';
 import { NtxError } from '../errors.js';
 import { isFeedForward, type Model } from '../model/index.js';
 import type { Unit } from '../model/unit.js';
@@ -66,19 +67,42 @@ export function recordPlan(
   sizes: PassSizes,
 ): Recording[] {
   const recordings: Recording[] = [];
-  for (const { maxRows, transfers, onCpu } of plan.schedules) {
-    checkOnCpu(model.units, plan, onCpu);
-    checkTransfers(model.units, plan, transfers, onCpu);
-    const parts = segmentsOf(model, transfers, onCpu);
-    const known = recordings.find(({ segments }) => JSON.stringify(segments) === JSON.stringify(parts.segments));
-    const unpinned = transfers.find(({ unit, staging }) => staging === null && !memory.pinned.has(unit));
-    if (unpinned) throw wrong(`streams ${model.units[unpinned.unit].name}, which only the CPU can read`);
-    const weights = known ? memory.weights : streamedWeights(model, transfers, memory);
-    const bindings = { weights, buffers: memory.buffers, sizes };
-    const list = known?.list ?? backend.record(parts.ops, bindings, parts.cuts, parts.breaks);
-    recordings.push({ maxRows, transfers, segments: parts.segments, list });
+  const lists = new Map<string, CommandList>();
+  try {
+    for (const schedule of plan.schedules) {
+      const { maxRows, transfers, onCpu } = schedule;
+      checkOnCpu(model.units, plan, onCpu);
+      checkTransfers(model.units, plan, transfers, onCpu);
+      const unpinned = transfers.find(({ unit, staging }) => staging === null && !memory.pinned.has(unit));
+      if (unpinned) throw wrong(`streams ${model.units[unpinned.unit].name}, which only the CPU can read`);
+      const { ops, cuts, breaks, segments } = segmentsOf(model, transfers, onCpu);
+      const record = () => {
+        const bindings = { weights: streamedWeights(model, transfers, memory), buffers: memory.buffers, sizes };
+        return backend.record(ops, bindings, cuts, breaks);
+      };
+      const list = lists.get(movesOf(schedule)) ?? record();
+      lists.set(movesOf(schedule), list);
+      recordings.push({ maxRows, transfers, segments, list });
+    }
+  } catch (error) {
+    for (const list of lists.values()) list.dispose();
+    throw error;
   }
   return recordings;
+}
+
+/** The same for schedules that share a recording. */
+function movesOf({ transfers, onCpu }: Pick<Schedule, 'transfers' | 'onCpu'>): string {
+  return JSON.stringify([transfers, onCpu]);
+}
+
+/** The ops of each recording that a plan takes. */
+export function recordedOps(model: Model, schedules: ExecutablePlan['schedules']): Op[][] {
+  const different = new Map(schedules.map((schedule) => [movesOf(schedule), schedule]));
+  return [...different.values()].map(({ onCpu }) => [
+    ...model.prologue,
+    ...model.units.flatMap(({ ops }, unit) => (onCpu.includes(unit) ? [] : ops)),
+  ]);
 }
 
 /** The weights as passes find them: those that are streamed where they will be. */

@@ -9,7 +9,7 @@ import { loadModel, NtxError } from '../../src/index.js';
 import { FABLE, FABLE_DRAFT } from './files.js';
 import { ntx } from './program.js';
 
-const SMALL = ['--backend', 'cpu', '--ram', '15MB'];
+const SMALL = ['--backend', 'cpu', '--threads', '2', '--ram', '17MB'];
 const WRITE = ['run', FABLE, '-p', 'Once upon a time', '-n', '24', '--temperature', '0', '--context', '96'];
 
 let folder: string;
@@ -85,7 +85,7 @@ describe('the program', () => {
 });
 
 describe('memory that is gone between plan and load', () => {
-  const options = { backend: 'cpu', ram: '15MB', context: 96 } as const;
+  const options = { backend: 'cpu', ram: '17MB', threads: 2, context: 96 } as const;
 
   /** Allocations whose label matches fail as often as `times` says. */
   function takeMemory(label: RegExp, times: number): void {

@@ -151,6 +151,28 @@ describe('units on the CPU', () => {
     expect(disposed).toBe(1);
   });
 
+  test('leave no recording where there is no memory for another', async () => {
+    const full = createReferenceBackend();
+    const record = full.record.bind(full);
+    const disposed: boolean[] = [];
+    full.record = (...args) => {
+      if (disposed.length > 0) throw new Error('no memory');
+      const list = record(...args);
+      const index = disposed.push(false) - 1;
+      const dispose = list.dispose.bind(list);
+      list.dispose = () => {
+        disposed[index] = true;
+        dispose();
+      };
+      return list;
+    };
+    const plan = planOf(opened, { ...MIXED, onCpu: [[true, false]] });
+    const loading = createForward(opened, full, SIZES, { plan, createCpu: createReferenceBackend });
+    await expect(loading).rejects.toThrow('no memory');
+    expect(disposed).toEqual([true]);
+    await full.dispose();
+  });
+
   test('are told to whoever watches, with the bytes that they read', async () => {
     const loaded = await load({ tiers: [0, 3] });
     const seen: number[] = [];

@@ -7,9 +7,11 @@ import {
   type Memories,
   memoriesHere,
   memoriesOf,
+  type Placement,
   type PlacementOptions,
   planFor,
 } from '../../src/placement/plan-for.js';
+import { freeBytes } from '../../src/placement/wire.js';
 import { shapeModel } from '../../src/synth/shape-model.js';
 
 const GIB = 2 ** 30;
@@ -81,6 +83,71 @@ describe('budgets of a plan', () => {
       expect.objectContaining({ code: 'no-memory', message: expect.stringMatching(/RAM/) }),
     );
   });
+});
+
+describe('room for the passes', () => {
+  const residents = ({ request }: Placement, side: 'device' | 'host') =>
+    Object.fromEntries(request[side]!.residents.map(({ name, bytes }) => [name, bytes]));
+
+  const large = shapeModel('llama-70b', 'Q4_K_M');
+  const planLarge = (options: Partial<PlacementOptions>, machine = h100) =>
+    planFor(large.gguf, large.model, machine, { sizes: SIZES, memories: memoriesOf(machine), ...options });
+
+  /** What weights, slots, staging and all that is always there leave of the budgets. */
+  function left({ request, answer: { use } }: Placement): { device: number; host: number } {
+    return {
+      device: freeBytes(request.device!) - use.device - use.slots,
+      host: freeBytes(request.host) - use.host - use.staging,
+    };
+  }
+
+  test('is for one recording where all fits, and for those of every class where they differ', () => {
+    const one = residents(planLarge({ vram: { bytes: 60 * GIB } }), 'device').scratch;
+    expect(one).toBeGreaterThan(0);
+    const mixed = planLarge({ vram: { bytes: 16 * GIB } });
+    expect(new Set(mixed.answer.plan.schedules.map(({ onCpu }) => onCpu.length)).size).toBe(4);
+    expect(residents(mixed, 'device').scratch).toBe(4 * one);
+    // More rows, more of it.
+    const sizes = { ...SIZES, maxRows: 2048 };
+    expect(residents(planLarge({ vram: { bytes: 60 * GIB }, sizes }), 'device').scratch).toBeGreaterThan(2 * one);
+  });
+
+  test('is in RAM for what the CPU computes with', () => {
+    const ofCpu = (placement: Placement) => residents(placement, 'host')['activations of the CPU'];
+    expect(ofCpu(planLarge({ vram: { bytes: 60 * GIB } }))).toBeUndefined();
+    const few = ofCpu(planLarge({ vram: { bytes: 16 * GIB } }));
+    const every = ofCpu(planLarge({ vram: { bytes: 16 * GIB } }, withDevice({ sharesPages: false })));
+    // The hidden states, what a norm and the gated product make of them, for each of 512 rows.
+    expect(every).toBeGreaterThan(512 * (2 * 8192 + 28_672) * 4);
+    expect(few).toBeLessThan(every / 4);
+  });
+
+  test('is within budgets of every size', () => {
+    let planned = 0;
+    for (const vram of [1.3, 3.01, 4.2]) {
+      for (const ram of [0.9, 1.5, 3.7]) {
+        for (const sharesPages of [true, false]) {
+          const bytes = { vram: { bytes: vram * GIB }, ram: { bytes: ram * GIB } };
+          try {
+            const placement = plan(withDevice({ sharesPages }), bytes);
+            planned++;
+            expect(Math.min(...Object.values(left(placement)))).toBeGreaterThanOrEqual(0);
+          } catch (error) {
+            expect(error).toMatchObject({ code: 'no-memory' });
+          }
+        }
+      }
+    }
+    expect(planned).toBeGreaterThan(9);
+  });
+});
+
+test('what fits into a slow device is there, and nothing is left to the CPU', () => {
+  const products = { Q4_K: [{ rows: 1, rate: 1e9 }] };
+  const slow = withDevice({ kind: 'integrated-gpu', backend: 'webgpu', products, sharesPages: false });
+  expect(plan(slow, { vram: { bytes: 8 * GIB } }).answer.fitsDevice).toBe(true);
+  const some = plan(slow, { vram: { bytes: 2 * GIB } });
+  expect(some.answer.plan.tiers).toContain('host-compute');
 });
 
 test('of this machine memory is looked at', async () => {

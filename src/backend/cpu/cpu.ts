@@ -9,6 +9,7 @@ import type {
   Fence,
   HostMemory,
   HostRange,
+  ListMemory,
 } from '../backend.js';
 import { checkStep, type StepLimits, stepLimits } from '../check-step.js';
 import { encodeOps } from '../encode-ops.js';
@@ -16,6 +17,7 @@ import type { Op } from '../ops.js';
 import { type Segment, segmentAt, segmentsOf } from '../segments.js';
 import type { StepBuffer } from '../step.js';
 import { type HostAddon, loadHostAddon, type NativeExecutor, type NativeList } from './binding.js';
+import { cpuListMemory } from './list-memory.js';
 import { asNtx, CpuMemory, nativeOf, ownMemory } from './memory.js';
 
 const MAX_THREADS = 1024;
@@ -67,6 +69,7 @@ class CpuList implements CommandList {
     readonly limits: StepLimits,
     readonly opCount: number,
     readonly segments: readonly Segment[],
+    readonly memory: ListMemory,
     readonly onDispose: (list: CpuList) => void,
   ) {}
 
@@ -135,8 +138,9 @@ export class CpuBackend implements Backend {
     const { bytes, memories } = encodeOps(ops, bindings);
     const natives = memories.map((memory) => ownMemory(memory).native);
     const native = asNtx('recording', () => new this.#addon.OpList(bytes, natives, this.threads));
+    const memory = cpuListMemory({ ...bindings, ops }, this.threads);
     const onDispose = (gone: CpuList) => this.#lists.delete(gone);
-    const list = new CpuList(native, stepLimits(ops, bindings), ops.length, segments, onDispose);
+    const list = new CpuList(native, stepLimits(ops, bindings), ops.length, segments, memory, onDispose);
     this.#lists.add(list);
     return list;
   }

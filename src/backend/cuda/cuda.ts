@@ -15,6 +15,7 @@ import type {
   HostMemory,
   HostRange,
   KernelTiming,
+  ListMemory,
 } from '../backend.js';
 import { checkStep, type StepLimits, stepLimits } from '../check-step.js';
 import { encodeOps } from '../encode-ops.js';
@@ -26,6 +27,7 @@ import { type ChosenDevice, chooseDevice } from './choose-device.js';
 import { asNtx, deviceFailure } from './errors.js';
 import { fusedOps } from './fusion.js';
 import { labelOf, weightBytesOf } from './labels.js';
+import { cudaListMemory } from './list-memory.js';
 import { CudaHostMemory, CudaMemory, checkRange, nativeOf, type Owner, ownMemory } from './memory.js';
 import { Tickets } from './tickets.js';
 
@@ -46,6 +48,8 @@ export function createCudaBackend(): CudaBackend {
 
 class CudaList implements CommandList {
   readonly opCount: number;
+  /** By what the addon allocates for these shapes; it does not say. */
+  readonly memory: ListMemory;
 
   constructor(
     readonly native: NativeList,
@@ -58,6 +62,7 @@ class CudaList implements CommandList {
     readonly onDispose: (list: CudaList) => void,
   ) {
     this.opCount = ops.length;
+    this.memory = cudaListMemory({ ...bindings, ops });
   }
 
   dispose(): void {

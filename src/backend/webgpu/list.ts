@@ -1,5 +1,5 @@
 import { NtxError } from '../../errors.js';
-import type { CommandList } from '../backend.js';
+import type { CommandList, ListMemory } from '../backend.js';
 import type { StepLimits } from '../check-step.js';
 import type { Segment } from '../segments.js';
 import type { StepBuffer } from '../step.js';
@@ -69,8 +69,9 @@ export class GpuList implements CommandList {
     readonly segments: readonly Segment[],
     readonly limits: StepLimits,
     private readonly plans: readonly CompiledPlan[],
-    private readonly memory: StepMemory,
+    private readonly steps: StepMemory,
     private readonly compilation: Compilation,
+    readonly memory: ListMemory,
     private readonly onDispose: () => void,
   ) {}
 
@@ -93,7 +94,7 @@ export class GpuList implements CommandList {
 
   /** Writes what changes from pass to pass, ahead of everything that is submitted later. */
   upload(queue: GPUQueue, { rows, outputs, words, maxOutputs }: StepBuffer): void {
-    const { buffer, staged, embeds } = this.memory;
+    const { buffer, staged, embeds } = this.steps;
     for (const { row, stride, offset } of embeds) {
       for (let r = 0; r < rows; r++) staged.set(row(words[4 + 4 * r]), offset + r * stride);
     }

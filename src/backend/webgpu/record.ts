@@ -96,9 +96,12 @@ export class Recorder {
       ),
     );
     const bound = settled.then(() => this.owner.health.check());
-    return new GpuList(segments, stepLimits(ops, bindings), compiled, memory, new Compilation([...jobs], bound), () => {
+    const onDispose = () => {
       for (const memory of memories) memory.free();
-    });
+    };
+    const taken = { device: memories.reduce((sum, { bytes }) => sum + bytes, 0), host: uploadBytes };
+    const compilation = new Compilation([...jobs], bound);
+    return new GpuList(segments, stepLimits(ops, bindings), compiled, memory, compilation, taken, onDispose);
   }
 
   #named<T>({ kind }: Op, index: number, work: () => T): T {

@@ -1,5 +1,5 @@
 import { NtxError } from '../../../errors.js';
-import type { Bindings } from '../../backend.js';
+import type { Bindings, PassSizes } from '../../backend.js';
 import type { AttentionOp } from '../../ops.js';
 import { NO_FLOW, type OpFlow } from '../flow.js';
 import type { Binding, DeviceFacts, Dispatch, KernelPlan, Variant } from '../kernel.js';
@@ -16,6 +16,8 @@ const MAX_SPLITS = 64;
 const DIRECT_POSITIONS = 256;
 /** Query heads that share what a workgroup reads of the caches; the kernel's registers hold as many sums. */
 const MAX_TAKEN = 4;
+/** Values of the widest heads that passes of many rows take in tiles; those of up to so many fit into any device's workgroup. */
+const MOST_TILE_DIM = 256;
 const F32_BYTES = 4;
 const VECTOR_BYTES = 16;
 
@@ -69,12 +71,8 @@ function planRows(
   const { heads, kvHeads, headDim } = op;
   const decodes = canDecode(op, facts);
   const split = splitShape(op, facts);
-  const splits = (rows: number, positions: number) => {
-    const count = reached(op, positions);
-    if (count <= (decodes ? DECODE_POSITIONS : DIRECT_POSITIONS)) return 1;
-    const wanted = Math.ceil(WORKGROUPS / (rows * kvHeads * split.parts));
-    return Math.min(Math.max(2, wanted), Math.ceil(count / split.threads), MAX_SPLITS);
-  };
+  const whole = decodes ? DECODE_POSITIONS : DIRECT_POSITIONS;
+  const splits = (rows: number, positions: number) => splitsOf(op, split, whole, rows, positions);
   const out = bindings.buffers.get(op.out)!;
   const common = { constants: constantsOf(op, bindings, facts), out, coded: output !== null };
   const alone = decodes
@@ -105,14 +103,45 @@ function planRows(
     groups: (rows, positions) => (splits(rows, positions) === 1 ? [0, 0, 0] : [heads, rows, 1]),
     weightBytes: 0,
   };
-  let mostParts = 0;
-  for (let rows = 1; rows <= maxRows; rows++) {
-    mostParts = Math.max(mostParts, rows * heads * splits(rows, bindings.sizes.context));
-  }
   return {
     variant: { maxRows, dispatches: [...alone, rowsDispatch(op, bindings, facts, split, splits, false), merge] },
-    scratchBytes: VECTOR_BYTES + mostParts * (headDim / 4 + 1) * VECTOR_BYTES,
+    scratchBytes: partsBytes(op, split, whole, maxRows, bindings.sizes.context),
   };
+}
+
+/** Splits of the positions of a pass. `whole`: so many are not split. */
+function splitsOf(
+  op: AttentionOp,
+  { threads, parts }: Pick<RowsShape, 'threads' | 'parts'>,
+  whole: number,
+  rows: number,
+  positions: number,
+): number {
+  const count = reached(op, positions);
+  if (count <= whole) return 1;
+  const wanted = Math.ceil(WORKGROUPS / (rows * op.kvHeads * parts));
+  return Math.min(Math.max(2, wanted), Math.ceil(count / threads), MAX_SPLITS);
+}
+
+/** Scratch of the parts of a pass of any number of rows up to `maxRows`. */
+function partsBytes(
+  op: AttentionOp,
+  shape: Pick<RowsShape, 'threads' | 'parts'>,
+  whole: number,
+  maxRows: number,
+  context: number,
+): number {
+  let most = 0;
+  for (let rows = 1; rows <= maxRows; rows++) {
+    most = Math.max(most, rows * op.heads * splitsOf(op, shape, whole, rows, context));
+  }
+  return VECTOR_BYTES + most * (op.headDim / 4 + 1) * VECTOR_BYTES;
+}
+
+/** Scratch on any device, at most: with the smallest shape that a device may take. */
+export function mostAttentionBytes(op: AttentionOp, { maxRows, context }: PassSizes): number {
+  const rows = op.headDim > MOST_TILE_DIM ? maxRows : Math.min(FEW_ROWS, maxRows);
+  return partsBytes(op, { threads: 128, parts: 1 }, DIRECT_POSITIONS, rows, context);
 }
 
 /** A workgroup takes one split; `direct`: there is one. */
@@ -161,7 +190,7 @@ function reductionOf(facts: DeviceFacts, threads: number) {
 /** Tiles of queries and of keys in workgroup memory: the largest that fit. null where no tile fits, or no register. */
 function planTiles(op: AttentionOp, bindings: Bindings, facts: DeviceFacts): Variant | null {
   const { heads, kvHeads, headDim } = op;
-  if (headDim > 256) return null;
+  if (headDim > MOST_TILE_DIM) return null;
   const threads = 256;
   const workgroupBytes = (queries: number, keys: number) =>
     (queries * headDim + keys * (headDim / 2 + 1) + queries * (keys + 1 + 5) + threads) * F32_BYTES;

@@ -1,7 +1,7 @@
 // Products of activation rows with weight matrices, as dispatches: what matmul and gated-matmul share.
 import { TYPES, typeBytes } from '../../../gguf/types.js';
 import type { BoundWeight, DeviceRange } from '../../backend.js';
-import type { OpFlow } from '../flow.js';
+import { CODED_ROWS, type OpFlow } from '../flow.js';
 import type { BindingSlot, DeviceFacts, Dispatch } from '../kernel.js';
 import { codeRowsDispatch } from './code-rows.js';
 import { cover, rowsThatFit } from './product-ranges.js';
@@ -91,7 +91,22 @@ export function groupRows(choice: Choice): number {
 export function scratchBytes(product: Product, choice: Choice, rows: number): number {
   const { cols } = firstWeight(product);
   if (choice.activations === 'f32') return 0;
-  if (choice.family === 'vector') return product.flow?.input ? 0 : 4 * rows * cols;
+  if (choice.family === 'vector') return product.flow?.input ? 0 : vectorBytes(rows, cols);
+  return tileBytes(rows, cols);
+}
+
+/** The same of any choice on any device, for up to `rows` rows. */
+export function mostScratchBytes(rows: number, cols: number): number {
+  const vector = vectorBytes(Math.min(rows, CODED_ROWS), cols);
+  return rows > CODED_ROWS ? Math.max(vector, tileBytes(rows, cols)) : vector;
+}
+
+function vectorBytes(rows: number, cols: number): number {
+  return 4 * rows * cols;
+}
+
+/** Codes, a scale and a sum of each 32. */
+function tileBytes(rows: number, cols: number): number {
   return rows * cols + (rows * cols) / 8 + (rows * cols) / 4;
 }
 

@@ -57,8 +57,23 @@ function planChunks({ input, out, width, k }: TopKOp, { buffers, sizes }: Bindin
   return {
     over: 'outputs',
     variants: [{ maxRows: maxOutputs, dispatches }],
-    scratchBytes: chunks === 1 ? 0 : maxOutputs * chunks * (k + 1) * 8,
+    scratchBytes: chunksBytes(width, k, maxOutputs),
   };
+}
+
+function chunksBytes(width: number, k: number, outputs: number): number {
+  const chunks = Math.ceil(width / CHUNK);
+  return chunks === 1 ? 0 : outputs * chunks * (k + 1) * 8;
+}
+
+function groupsBytes(quads: number, outputs: number): number {
+  return outputs * quads * (QUAD + 1) * 4;
+}
+
+/** Scratch on any device, at most. There are no more fours of groups than invocations of the last round. */
+export function mostTopKBytes({ width, k }: TopKOp, outputs: number): number {
+  const quads = Math.min(MOST_BEST_THREADS, Math.ceil(width / QUAD));
+  return Math.max(chunksBytes(width, k, outputs), groupsBytes(quads, outputs));
 }
 
 interface GroupCut {
@@ -117,6 +132,6 @@ function planGroups(op: TopKOp, cut: GroupCut, { buffers, sizes }: Bindings, fac
   return {
     over: 'outputs',
     variants: [{ maxRows: maxOutputs, dispatches: [groups, result] }],
-    scratchBytes: maxOutputs * quads * (QUAD + 1) * 4,
+    scratchBytes: groupsBytes(quads, maxOutputs),
   };
 }
