@@ -1,3 +1,5 @@
+#include <system_error>
+
 #include "../call-back.h"
 #include "../turns.h"
 #include "binding.h"
@@ -40,7 +42,12 @@ ExecutorObject::ExecutorObject(const Napi::CallbackInfo& info) : Napi::ObjectWra
   progress_ = Napi::ThreadSafeFunction::New(info.Env(), info[1].As<Napi::Function>(), "ntx executor", 0, 1);
   progress_.Unref(info.Env());
   const std::chrono::microseconds patience(info.Length() > 2 ? whole_number(info, 2, "patience", 0, kMaxPatience) : 0);
-  executor_ = std::make_unique<Executor>(threads, patience, [this](bool stopped) { on_progress(stopped); });
+  try {
+    executor_ = std::make_unique<Executor>(threads, patience, [this](bool stopped) { on_progress(stopped); });
+  } catch (const std::system_error& error) {
+    progress_.Release();
+    throw Napi::Error::New(info.Env(), error.what());
+  }
   // Hooks run last first: the thread ends before its way to report does.
   napi_add_env_cleanup_hook(info.Env(), close, this);
   Ref();  // until it has stopped: reports name this object

@@ -22,7 +22,7 @@ class Executor {
  public:
   /// Called on the executor's thread: on_progress(false) after every job, on_progress(true) last of all, after stop().
   using Progress = std::function<void(bool stopped)>;
-  /// `patience`: see Pool.
+  /// `patience`, and what is thrown: see Pool.
   Executor(unsigned threads, std::chrono::microseconds patience, Progress on_progress);
   /// Waits for the job that is running; later ones are dropped.
   ~Executor();

@@ -47,10 +47,17 @@ bool Worker::take(int64_t total, int64_t grain, int64_t& begin, int64_t& end) {
 }
 
 Pool::Pool(unsigned threads, std::chrono::microseconds patience) : threads_(threads), patience_(patience) {
-  for (unsigned i = 1; i < threads; ++i) helpers_.emplace_back([this, i] { serve(i); });
+  try {
+    for (unsigned i = 1; i < threads; ++i) helpers_.emplace_back([this, i] { serve(i); });
+  } catch (...) {
+    end();
+    throw;
+  }
 }
 
-Pool::~Pool() {
+Pool::~Pool() { end(); }
+
+void Pool::end() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;

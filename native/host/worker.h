@@ -40,7 +40,8 @@ class Worker {
 
 class Pool {
  public:
-  /// `threads` >= 1 counts the thread that calls run(). The others spin for `patience` after a pass before they sleep.
+  /// `threads` >= 1 counts the thread that calls run(). The others spin for `patience` after a pass before they sleep. Throws
+  /// std::system_error where the system does not start so many.
   explicit Pool(unsigned threads, std::chrono::microseconds patience = {});
   ~Pool();
   Pool(const Pool&) = delete;
@@ -54,6 +55,7 @@ class Pool {
 
  private:
   friend class Worker;
+  void end();
   void serve(unsigned index);
   bool await_pass(uint64_t seen);
 

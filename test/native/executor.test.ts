@@ -4,7 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Fence } from '../../src/backend/backend.js';
-import { type CpuBackend, cpuVariants, createCpuBackend, useCpuVariant } from '../../src/backend/cpu/cpu.js';
+import { loadHostAddon } from '../../src/backend/cpu/binding.js';
+import { CpuBackend, cpuVariants, createCpuBackend, useCpuVariant } from '../../src/backend/cpu/cpu.js';
 import { readOutputs } from '../../src/backend/outputs.js';
 import { DEVICE_WORD, HOST_WORD, TURN_HEADER } from '../../src/backend/turns.js';
 import { makeList, makeStep, randomFloats, type Shape } from './lists.js';
@@ -301,6 +302,34 @@ describe('dispose', () => {
     const { stdout, stderr } = await promisify(execFile)(process.execPath, ['-e', code]);
     expect(stderr).toBe('');
     expect(stdout).toMatch(output);
+  });
+});
+
+describe('threads', () => {
+  it('that the system does not start are an error', async () => {
+    const addon = fileURLToPath(new URL('../../build/Release/ntx_host.node', import.meta.url));
+    const code = `
+      const { Executor } = require(${JSON.stringify(addon)});
+      try { new Executor(1024, () => {}); } catch (error) { console.log(error.message); }`;
+    // Stacks of 8 GiB in all, and less room.
+    const limited = 'ulimit -s 8192 -v 6000000 && exec "$0" -e "$1"';
+    const { stdout, stderr } = await promisify(execFile)('bash', ['-c', limited, process.execPath, code], {
+      timeout: 60_000,
+    });
+    expect(stderr).toBe('');
+    expect(stdout).toBe('Resource temporarily unavailable\n');
+  });
+
+  it('are named when they are not started', () => {
+    const { addon } = loadHostAddon();
+    class Executor {
+      constructor() {
+        throw new Error('no more');
+      }
+    }
+    const message = 'the system does not start 7 threads: no more';
+    const wanted = expect.objectContaining({ name: 'NtxError', code: 'unsupported', message });
+    expect(() => new CpuBackend({ ...addon!, Executor: Executor as never }, 7, 0)).toThrow(wanted);
   });
 });
 

@@ -103,7 +103,10 @@ export interface HostAddon {
     memories: readonly NativeMemory[],
     threads: number,
   ) => NativeList;
-  /** `patience`: microseconds that threads spin after a pass before they sleep; 0 without it. */
+  /**
+   * `patience`: microseconds that threads spin after a pass before they sleep; 0 without it. Throws where the system does not
+   * start so many threads.
+   */
   readonly Executor: new (
     threads: number,
     onProgress: (completed: number, stopped: boolean) => void,

@@ -34,7 +34,10 @@ export interface CpuOptions {
   readonly besideDevice?: boolean;
 }
 
-/** The native CPU backend. Throws NtxError('no-backend') where its addon was not built. */
+/**
+ * The native CPU backend. Throws NtxError('no-backend') where its addon was not built, 'unsupported' where the system does not
+ * start so many threads.
+ */
 export function createCpuBackend(options: CpuOptions = {}): CpuBackend {
   const addon = requireAddon();
   const threads = options.threads ?? addon.cpuInfo().cores;
@@ -61,6 +64,16 @@ function requireAddon(): HostAddon {
   if (loaded.addon !== null) return loaded.addon;
   const advice = `${BUILD_ADDONS}, which says what it needs, or choose --backend reference`;
   throw new NtxError('no-backend', `the cpu backend is not there: ${loaded.reason}`, advice);
+}
+
+function startExecutor(addon: HostAddon, ...[threads, ...rest]: ConstructorParameters<HostAddon['Executor']>) {
+  try {
+    return new addon.Executor(threads, ...rest);
+  } catch (error) {
+    const message = `the system does not start ${threads} threads: ${(error as Error).message}`;
+    const advice = 'choose fewer with --threads, or raise the limit of processes ("ulimit -u", or the container\'s)';
+    throw new NtxError('unsupported', message, advice, { cause: error });
+  }
 }
 
 class CpuList implements CommandList {
@@ -114,11 +127,8 @@ export class CpuBackend implements Backend {
       memoryBytes: info.memoryBytes,
       hostIsDevice: true,
     };
-    this.#executor = new addon.Executor(
-      threads,
-      (completed, stopped) => this.#onProgress(completed, stopped),
-      patience,
-    );
+    const onProgress = (completed: number, stopped: boolean) => this.#onProgress(completed, stopped);
+    this.#executor = startExecutor(addon, threads, onProgress, patience);
   }
 
   allocateDevice(bytes: number, label: string): CpuMemory {
