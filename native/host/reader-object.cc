@@ -16,6 +16,7 @@ std::vector<std::string> paths_of(const Napi::Value& value) {
   const auto array = value.As<Napi::Array>();
   std::vector<std::string> paths;
   for (uint32_t i = 0; i < array.Length(); ++i) paths.push_back(array.Get(i).ToString().Utf8Value());
+  if (paths.empty()) throw Napi::RangeError::New(value.Env(), "paths: expected one at least");
   return paths;
 }
 
@@ -196,8 +197,9 @@ void ReaderObject::close(const Napi::CallbackInfo& info) {
   napi_remove_env_cleanup_hook(info.Env(), end, this);
   reader_.reset();
   attached_.Reset();
+  // Reports that are still on their way name this object: it stays until they have come.
+  progress_.NonBlockingCall([this](Napi::Env, Napi::Function) { Unref(); });
   progress_.Release();
-  Unref();
 }
 
 }  // namespace ntx

@@ -330,6 +330,33 @@ describe('a process', () => {
     expect(stdout).toMatch(expected);
     expect(stderr).toBe('');
   });
+
+  test.each(methods)('may drop a reader whose last report is still on its way (io_uring %s)', async (ioUring) => {
+    // Closed and collected within one callback, behind which Node first frees what was collected, then reports.
+    const code = `
+      const closeOne = () => {
+        ${reading(ioUring, '')}
+        const pieces = ({ direct, bounced, buffered }) => direct + bounced + buffered;
+        while (pieces(reader.statistics()) < ${Math.floor(bytes / 4096)});
+        reader.close();
+      };
+      let left = 10;
+      const next = () => {
+        if (left-- === 0) return console.log('done');
+        closeOne();
+        gc();
+        require('node:fs').stat('/', next);
+      };
+      require('node:fs').stat('/', next);`;
+    const env = { ...process.env, MALLOC_PERTURB_: '165' }; // freed memory is overwritten (mallopt(3))
+    const run = promisify(execFile)(process.execPath, ['--expose-gc', '-e', code], { env, timeout: 30_000 });
+    expect(await run).toEqual({ stdout: 'done\n', stderr: '' });
+  });
+
+  it('is told that a reader needs a file', () => {
+    const settings = { ioUring: false, direct: true, useCache: false, depth: 2, maxBytes: 4096 };
+    expect(() => new addon.Reader([], settings, () => {})).toThrow('expected one at least');
+  });
 });
 
 function hash(bytes: Uint8Array): string {
