@@ -61,10 +61,12 @@ std::vector<Piece> FileReader::split(Request& request) const {
 }
 
 void FileReader::add(std::vector<Piece>& pieces, Request& request, uint64_t offset, uint64_t end, Way way) const {
-  const uint32_t unit = request.file->offset_alignment();
+  const uint64_t unit = request.file->offset_alignment();
+  // Whole blocks; one at least, where the file system's are larger than that.
+  const uint64_t most = std::max(settings_.max_bytes / unit * unit, unit);
   while (offset < end) {
     // Cut between blocks: what a bounced piece reads of its ends' blocks counts as well.
-    const uint64_t bytes = std::min<uint64_t>(settings_.max_bytes - offset % unit, end - offset);
+    const uint64_t bytes = std::min(most - offset % unit, end - offset);
     const Way taken = way != Way::buffered && request.file->cached(offset, bytes) ? Way::buffered : way;
     pieces.push_back({&request, offset, static_cast<uint32_t>(bytes), taken, request.to + (offset - request.offset)});
     offset += bytes;
