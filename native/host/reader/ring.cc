@@ -33,9 +33,22 @@ constexpr unsigned kFlags = IORING_SETUP_COOP_TASKRUN;
 constexpr unsigned kFlags = 0;
 #endif
 
+/// Kernels that have io_uring and not this request (before Linux 5.6) end it at once, over and over.
+bool can_read(io_uring* ring) {
+  io_uring_probe* probe = io_uring_get_probe_ring(ring);
+  if (probe == nullptr) return false;
+  const bool can = io_uring_opcode_supported(probe, IORING_OP_READ);
+  io_uring_free_probe(probe);
+  return can;
+}
+
+/// 0, or -errno.
 int open_ring(unsigned entries, io_uring* ring) {
-  const int error = io_uring_queue_init(entries, ring, kFlags);
-  return error == -EINVAL && kFlags != 0 ? io_uring_queue_init(entries, ring, 0) : error;
+  int error = io_uring_queue_init(entries, ring, kFlags);
+  if (error == -EINVAL && kFlags != 0) error = io_uring_queue_init(entries, ring, 0);
+  if (error != 0 || can_read(ring)) return error;
+  io_uring_queue_exit(ring);
+  return -ENOSYS;
 }
 
 }  // namespace
@@ -55,6 +68,7 @@ class Ring::Implementation {
     Piece rest;
   };
 
+  void release();
   void serve();
   void begin_pieces();
   void submit(Slot& slot);
@@ -81,22 +95,27 @@ Ring::Implementation::Implementation(PieceSource& source, unsigned depth) : sour
   if (const int error = open_ring(depth + 1, &ring_); error != 0) {
     throw std::system_error(-error, std::generic_category(), "io_uring");
   }
-  event_ = eventfd(0, EFD_CLOEXEC);
-  if (event_ < 0) {
-    const int error = errno;
-    io_uring_queue_exit(&ring_);
-    throw std::system_error(error, std::generic_category(), "eventfd");
+  try {
+    event_ = eventfd(0, EFD_CLOEXEC);
+    if (event_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+    for (Slot& slot : slots_) free_.push_back(&slot);
+    thread_ = std::thread([this] { serve(); });
+  } catch (...) {
+    release();
+    throw;
   }
-  for (Slot& slot : slots_) free_.push_back(&slot);
-  thread_ = std::thread([this] { serve(); });
 }
 
 Ring::Implementation::~Implementation() {
   stopping_ = true;
   wake();
   thread_.join();
+  release();
+}
+
+void Ring::Implementation::release() {
   io_uring_queue_exit(&ring_);
-  close(event_);
+  if (event_ >= 0) close(event_);
 }
 
 void Ring::Implementation::wake() {
