@@ -125,9 +125,9 @@ void Engine::drain() noexcept {
 
 uint64_t Engine::copy(StreamName name, const void* from, void* to, size_t bytes) {
   const auto own_order = order();
-  if (name == StreamName::compute) ahead_.abandon();
-  if (name == StreamName::compute && reads_host_pointers_ && is_small_copy(from, to, bytes)) {
-    launch_copy_words(from, to, bytes, traits_, compute());
+  if (name == StreamName::compute) {
+    ahead_.abandon();
+    copy_in_order(from, to, bytes);
   } else if (bytes > 0) {
     NTX_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream(name).handle));
   }
@@ -137,15 +137,17 @@ uint64_t Engine::copy(StreamName name, const void* from, void* to, size_t bytes)
 uint64_t Engine::hand_over(uint8_t* data, uint8_t* words, size_t bytes, uint32_t turn) {
   const auto own_order = order();
   ahead_.abandon();
-  exchange(data, words + kTurnHeader, bytes);
+  copy_in_order(data, words + kTurnHeader, bytes);
   stream_words_.write(compute(), words + kDeviceWord, turn);
   stream_words_.await(compute(), words + kHostWord, turn);
-  exchange(words + kTurnHeader, data, bytes);
+  copy_in_order(words + kTurnHeader, data, bytes);
   return mark(StreamName::compute);
 }
 
-void Engine::exchange(const void* from, void* to, size_t bytes) {
-  if (is_small_copy(from, to, bytes)) return launch_copy_words(from, to, bytes, traits_, compute());
+void Engine::copy_in_order(const void* from, void* to, size_t bytes) {
+  if (reads_host_pointers_ && is_small_copy(from, to, bytes)) {
+    return launch_copy_words(from, to, bytes, traits_, compute());
+  }
   if (bytes > 0) NTX_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, compute()));
 }
 

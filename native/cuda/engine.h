@@ -75,7 +75,8 @@ class Engine {
   uint64_t copy(StreamName name, const void* from, void* to, size_t bytes);
   /// A turn of the host (../turns.h) on the compute stream: `data` goes behind the words at `words`, and comes back from there.
   uint64_t hand_over(uint8_t* data, uint8_t* words, size_t bytes, uint32_t turn);
-  bool can_hand_over() const { return stream_words_.are_there(); }
+  /// The words lie in registered memory, and streams are given the host's address of them.
+  bool can_hand_over() const { return reads_host_pointers_ && stream_words_.are_there(); }
   /// On the compute stream, without a ticket: what is enqueued behind it has one.
   void upload(const void* from, void* to, size_t bytes);
   struct Read { uint64_t ticket; uint32_t buffer; };
@@ -115,7 +116,8 @@ class Engine {
   Stream& stream(StreamName name) { return streams_[static_cast<size_t>(name)]; }
   const Stream& stream(StreamName name) const { return streams_[static_cast<size_t>(name)]; }
   uint32_t idle_read_buffer(size_t bytes);
-  void exchange(const void* from, void* to, size_t bytes);
+  /// On the compute stream; either may be registered memory.
+  void copy_in_order(const void* from, void* to, size_t bytes);
   Read enqueue_read(const void* from, size_t bytes);
   void drop_read_ahead();
   std::chrono::steady_clock::duration expected_wait();
@@ -130,7 +132,7 @@ class Engine {
   StreamWords stream_words_;
   const int device_;
   DeviceTraits traits_{};
-  bool reads_host_pointers_ = false;  // kernels take registered memory by the host's addresses
+  bool reads_host_pointers_ = false;  // the device takes registered memory by the host's addresses
   std::array<Stream, kStreams> streams_;
   std::vector<ReadBuffer> reads_;
   /// What was read last; and the same again, behind the pass ahead.
