@@ -62,7 +62,8 @@ Napi::Function EngineObject::define(Napi::Env env) {
       env, "Engine",
       {InstanceMethod<&EngineObject::submit>("submit"), InstanceMethod<&EngineObject::copy>("copy"),
        InstanceMethod<&EngineObject::hand_over>("handOver"),
-       InstanceMethod<&EngineObject::can_hand_over>("canHandOver"), InstanceMethod<&EngineObject::read>("read"), InstanceMethod<&EngineObject::take>("take"),
+       InstanceMethod<&EngineObject::can_hand_over>("canHandOver"), InstanceMethod<&EngineObject::read>("read"),
+       InstanceMethod<&EngineObject::take>("take"),
        InstanceMethod<&EngineObject::watch>("watch"), InstanceMethod<&EngineObject::profile>("profile"),
        InstanceMethod<&EngineObject::timings>("timings"),
        InstanceMethod<&EngineObject::measure_read_bandwidth>("measureReadBandwidth"),
@@ -279,8 +280,9 @@ void EngineObject::close(const Napi::CallbackInfo& info) {
   napi_remove_env_cleanup_hook(info.Env(), at_exit, this);
   engine_->stop();
   engine_.reset();
+  // Reports that are still on their way name this object: it stays until they have come.
+  progress_.NonBlockingCall([this](Napi::Env, Napi::Function) { Unref(); });
   progress_.Release();
-  Unref();
 }
 
 }  // namespace ntx::cuda
