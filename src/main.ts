@@ -12,6 +12,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   const advice = 'check the place that the output goes to';
   process.exit(report(new NtxError('io', `writing the output failed: ${error.message}`, advice, { cause: error })));
 });
+// What nobody can read there (a closed pipe, a full disk) does not spoil the result.
+process.stderr.on('error', () => {});
 
 try {
   await runCli(process.argv.slice(2));

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { interruptible } from './interrupt.js';
-import { loadWithProgress } from './load.js';
+import { loadWithProgress, noteLongContext } from './load.js';
 import { addBackendOptions, addDriveOption, addMemoryOptions, loadOptions, type ModelFlags } from './model-options.js';
 import { note, paint, print, printJson, rateText } from './output.js';
 import { readText } from './prompt.js';
@@ -40,6 +40,7 @@ async function run(path: string, file: string, flags: PerplexityFlags): Promise<
     const sizes = { context: flags.window, maxRows: ROWS, maxOutputs: ROWS };
     const model = await loadWithProgress(path, { ...loadOptions(flags), ...sizes, signal });
     try {
+      noteLongContext(model);
       const started = performance.now();
       const onWindow = (done: number, total: number, sofar: number) => {
         if (process.stderr.isTTY) process.stderr.write(`\rwindow ${done} of ${total}: ${sofar.toFixed(4)} `);

@@ -1,6 +1,5 @@
 // Where a prompt comes from: -p, -f, or standard input when something is piped into it.
-import { fstatSync } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
+import { createReadStream, fstatSync } from 'node:fs';
 import { NtxError } from '../errors.js';
 import { note } from './output.js';
 
@@ -41,18 +40,13 @@ function withoutLastEnd(text: string): string {
 
 /** A text file's content (UTF-8). Throws NtxError for what cannot be read as text. */
 export async function readText(path: string): Promise<string> {
-  const advice = 'give the path of a text file';
-  let bytes: Buffer;
   try {
-    const { size } = await stat(path);
-    if (size > LIMIT_BYTES) throw tooLong(path);
-    bytes = await readFile(path);
+    return await textOf(createReadStream(path), path);
   } catch (error) {
     if (error instanceof NtxError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
-    throw new NtxError('io', `${path} cannot be read: ${reason}`, advice, { cause: error });
+    throw new NtxError('io', `${path} cannot be read: ${reason}`, 'give the path of a text file', { cause: error });
   }
-  return decodeText(bytes, path);
 }
 
 /** Anything but a terminal or a device such as /dev/null. */
@@ -67,24 +61,24 @@ function isPiped(): boolean {
 
 async function readStdin(): Promise<string> {
   const hint = setTimeout(() => note('ntx: waiting for a prompt on standard input'), HINT_AFTER_MS);
-  const chunks: Buffer[] = [];
-  let size = 0;
   try {
-    for await (const chunk of process.stdin) {
-      clearTimeout(hint);
-      chunks.push(chunk);
-      size += chunk.length;
-      if (size > LIMIT_BYTES) throw tooLong('standard input');
-    }
+    return await textOf(process.stdin, 'standard input', () => clearTimeout(hint));
   } finally {
     clearTimeout(hint);
   }
-  return decodeText(Buffer.concat(chunks), 'standard input');
 }
 
-function decodeText(bytes: Buffer, source: string): string {
+async function textOf(stream: AsyncIterable<Buffer>, source: string, onChunk = () => {}): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of stream) {
+    onChunk();
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size > LIMIT_BYTES) throw tooLong(source);
+  }
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
   } catch (error) {
     throw new NtxError('bad-prompt', `${source} is not UTF-8 text`, 'convert it to UTF-8 first', { cause: error });
   }

@@ -115,6 +115,14 @@ describe('ntx run', () => {
     expect(stderr).toBe('');
   });
 
+  test('notes that cannot be written change neither text nor status', async () => {
+    const line = (end: string) => `ntx run ${STORIES} -p Once -n 4 ${GREEDY.join(' ')} 2> ${end}; echo " status $?"`;
+    const { stdout } = await shell(line('/dev/null'));
+    expect(stdout).toMatch(/^.+ status 0\n$/s);
+    expect((await shell(line('/dev/full'))).stdout).toBe(stdout);
+    expect((await shell('ntx nonsense 2> /dev/full; echo " status $?"')).stdout).toBe(' status 2\n');
+  });
+
   test('Ctrl-C ends it with the summary and status 130', async () => {
     let sent = false;
     const { status, stdout, stderr } = await ntx(['run', '-n', '1000', '--ignore-eos'], {

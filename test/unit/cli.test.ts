@@ -108,6 +108,7 @@ describe('prompts', () => {
     ['a folder', { file: folder }, /cannot be read/],
     ['an empty file', { file: file('empty', '') }, /is empty/],
     ['a file with one line end', { file: file('newline', '\n') }, /is empty/],
+    ['a device without an end', { file: '/dev/zero' }, /more than 64 MiB/],
     ['Latin-1', { file: file('latin1', Buffer.from([0x67, 0xfc, 0x6e])) }, /is not UTF-8 text/],
   ])('%s', async (_, flags, message) => {
     expect((await failure(readPrompt(flags))).message).toMatch(message);
