@@ -50,7 +50,7 @@ export class Forward {
     const { list, segments } = this.passes.recordingFor(this.step.rows);
     if (!this.backend.profile) {
       const message = `the ${this.backend.device.backend} backend has no clock for single kernels`;
-      throw new NtxError('unsupported', message, 'measure without --ops, or with --backend webgpu on a GPU');
+      throw new NtxError('unsupported', message, 'measure without --ops, or on a GPU (--backend cuda or webgpu)');
     }
     if (segments.length > 1) {
       const message =

@@ -31,7 +31,7 @@ export function addBench(program: Command): void {
     .option('--prompt-tokens <count>', 'tokens of the prompt', wholeValue('--prompt-tokens', 1, 2 ** 20), 512)
     .option('--tokens <count>', 'tokens to decode', wholeValue('--tokens', 1, 2 ** 20), 64)
     .option('--repeat <count>', 'how often each is timed', wholeValue('--repeat', 1, 1000), 3)
-    .option('--ops', 'time the kernels of a decoded token one by one (webgpu)')
+    .option('--ops', 'time the kernels of a decoded token one by one (cuda, webgpu)')
     .option('--timeline <file>', 'draw a pass of a model that is streamed: .svg, or .json for ui.perfetto.dev')
     .option('--json', 'the result as JSON, with a description of the machine');
   addMemoryOptions(addDriveOption(addBackendOptions(command))).action(bench);
