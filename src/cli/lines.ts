@@ -9,10 +9,10 @@ export interface Lines {
   close(): void;
 }
 
-export function createLines(
-  input: NodeJS.ReadStream = process.stdin,
-  output: NodeJS.WritableStream = process.stderr,
-): Lines {
+/** What is typed is shown on stderr, or on stdout where stderr is no terminal (`ntx chat 2> log`). */
+const TERMINAL = process.stdout.isTTY && !process.stderr.isTTY ? process.stdout : process.stderr;
+
+export function createLines(input: NodeJS.ReadStream = process.stdin, output: NodeJS.WritableStream = TERMINAL): Lines {
   return input.isTTY ? new TerminalLines(input, output) : new PipedLines(input);
 }
 

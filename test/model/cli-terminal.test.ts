@@ -1,4 +1,5 @@
 // What differs between a terminal and a pipe, and what programs read.
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,6 +23,19 @@ async function onTerminal(args: string, variables = ''): Promise<string> {
   return stdout.replaceAll('\r\n', '\n');
 }
 
+/** What a terminal gets of a chat in which a line is typed at every prompt. */
+function chatOnTerminal(args: string, lines: readonly string[]): Promise<string> {
+  const child = spawn('script', ['-qec', `"${process.execPath}" dist/main.js chat ${args}`, '/dev/null']);
+  let shown = '';
+  let typed = 0;
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    shown += text;
+    const prompts = shown.split('> ').length - 1;
+    if (prompts > typed && typed < lines.length) child.stdin.write(`${lines[typed++]}\r`);
+  });
+  return new Promise((resolve) => child.on('close', () => resolve(shown)));
+}
+
 describe('a terminal', () => {
   test('gets colours, and none with NO_COLOR', async () => {
     const coloured = await onTerminal(RUN);
@@ -31,6 +45,16 @@ describe('a terminal', () => {
     expect(plain).not.toContain(ESCAPE);
     expect(await onTerminal(`inspect ${STORIES}`, 'NO_COLOR=1')).not.toContain(ESCAPE);
     expect(await onTerminal(`inspect ${STORIES}`)).toContain(`${ESCAPE}[1mFiles`);
+  });
+
+  test.each([
+    '',
+    '2> /dev/null',
+  ])('shows what is typed in a chat, with its notes or without (%j)', async (redirection) => {
+    const stdout = await chatOnTerminal(`${STORIES} -n 4 ${redirection}`, ['Once', '/exit']);
+    const shown = stripVTControlCharacters(stdout);
+    expect(shown).toContain('> Once');
+    expect(shown).toContain('> /exit');
   });
 
   test('gets errors broken between words', async () => {
