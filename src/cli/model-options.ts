@@ -33,10 +33,13 @@ export function addDriveOption(command: Command): Command {
     .option('--unsafe-no-iommu', UNSAFE_NO_IOMMU);
 }
 
-export function addModelOptions(command: Command): Command {
-  const context = wholeValue('--context', 1, 2 ** 24);
+export function addContextOption(command: Command): Command {
   const help = "tokens of context (default: the model's, at most 4096)";
-  return addDriveOption(addBackendOptions(command.option('-c, --context <tokens>', help, context)));
+  return command.option('-c, --context <tokens>', help, wholeValue('--context', 1, 2 ** 24));
+}
+
+export function addModelOptions(command: Command): Command {
+  return addDriveOption(addBackendOptions(addContextOption(command)));
 }
 
 export function addBudgetOptions(command: Command): Command {

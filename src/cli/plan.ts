@@ -6,7 +6,7 @@ import type { Model } from '../model/index.js';
 import type { Machine } from '../placement/machine.js';
 import type { Memories } from '../placement/plan-for.js';
 import { showProbe } from './measure.js';
-import { addBudgetOptions, addModelOptions, type ModelFlags } from './model-options.js';
+import { addBackendOptions, addBudgetOptions, addContextOption, type ModelFlags } from './model-options.js';
 import { note, print, printJson } from './output.js';
 import { planText } from './plan-text.js';
 import { wholeValue } from './values.js';
@@ -60,7 +60,7 @@ export function addPlan(program: Command): void {
     .option('--json', 'the plan and its explanation as JSON')
     .option('--svg <file>', 'draw a pass')
     .option('--html <file>', 'a page with a pass of every number of rows');
-  addBudgetOptions(addModelOptions(command)).action(plan);
+  addBudgetOptions(addBackendOptions(addContextOption(command))).action(plan);
 }
 
 async function plan(path: string | undefined, flags: PlanFlags): Promise<void> {

@@ -49,6 +49,17 @@ describe.each(COMMANDS.map((path) => [['ntx', ...path].join(' '), path] as const
   });
 });
 
+test('the drive without the kernel is offered where weights are read from it, as docs/nvme.md says', () => {
+  const offers = COMMANDS.filter((path) => {
+    const command = path.reduce(
+      (parent, word) => parent.commands.find((each) => each.name() === word)!,
+      createProgram(),
+    );
+    return command.options.some(({ long }) => long === '--nvme');
+  });
+  expect(offers.flat().toSorted()).toEqual(['bench', 'chat', 'perplexity', 'run']);
+});
+
 test('without arguments, and for a command of commands, help is printed', async () => {
   expect(await printed([])).toBe(await printed(['--help']));
   expect(await printed(['nvme'])).toBe(await printed(['nvme', '--help']));
