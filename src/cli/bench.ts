@@ -71,6 +71,8 @@ async function bench(path: string | undefined, flags: BenchFlags): Promise<void>
           asText(model, flags, result, memory) + (stream ? streamText(stream) : '') + (ops ? opsText(ops, result) : ''),
         );
       }
+      // Last: a file that cannot be written costs no result.
+      if (timeline !== undefined && stream) await writeTimeline(timeline, model, stream);
     } finally {
       await meter?.dispose();
       await model.dispose();
@@ -80,9 +82,7 @@ async function bench(path: string | undefined, flags: BenchFlags): Promise<void>
 
 async function streamOf(model: LanguageModel, flags: BenchFlags, signal: AbortSignal): Promise<StreamReport> {
   const { benchStream } = await import('../bench-stream.js');
-  const report = await benchStream(model, flags.tokens, { ...loadOptions(flags), signal });
-  if (flags.timeline !== undefined) await writeTimeline(flags.timeline, model, report);
-  return report;
+  return benchStream(model, flags.tokens, { ...loadOptions(flags), signal });
 }
 
 function modelFacts({ config, memory }: LanguageModel, path: string | undefined): object {

@@ -1,11 +1,10 @@
-import { writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { NtxError } from '../errors.js';
 import type { DriveEntry } from '../nvme/sysfs.js';
 import { findingsText } from './finding.js';
 import { UNSAFE_NO_IOMMU } from './model-options.js';
-import { bytesText, columnsOf, note, print, printJson, table } from './output.js';
+import { bytesText, columnsOf, note, print, printJson, table, writeText } from './output.js';
 
 export function addNvme(program: Command): void {
   const nvme = program
@@ -88,12 +87,12 @@ async function map(path: string, flags: { output?: string }): Promise<void> {
   const { Kernel } = await import('../nvme/sysfs.js');
   const { mapModel } = await import('../nvme/make-map.js');
   const { MAP_ENDING } = await import('../nvme/model-map.js');
-  const made = await mapModel(new Kernel(), path);
   const output = flags.output ?? `${basename(path).replace(/\.gguf$/, '')}${MAP_ENDING}`;
   if (!output.endsWith(MAP_ENDING)) {
     throw new NtxError('bad-argument', `a map ends in ${MAP_ENDING}, and this is ${output}`, 'give another name');
   }
-  await writeFile(output, `${JSON.stringify(made)}\n`);
+  const made = await mapModel(new Kernel(), path);
+  await writeText(output, `${JSON.stringify(made)}\n`);
   const extents = made.files.reduce((sum, file) => sum + file.extents.length, 0);
   note(`${output}: ${made.files.length} file(s) in ${extents} extents on drive ${made.drive.serial}.`);
   note('Unmount the file system before the drive is taken; whenever the model is written or moved, map it again.');

@@ -1,7 +1,9 @@
 // How the command line writes: results to stdout, everything else to stderr, so that it pipes.
+import { writeFile } from 'node:fs/promises';
 import { Help } from 'commander';
 import colors from 'picocolors';
 import prettyBytes from 'pretty-bytes';
+import { NtxError } from '../errors.js';
 
 /** Colours for stderr; plain where it is no terminal, or NO_COLOR is set. */
 export const paint = colors.createColors(colors.isColorSupported && process.stderr.isTTY === true);
@@ -21,6 +23,16 @@ export function note(text: string): void {
 
 export function print(text: string): void {
   process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
+}
+
+/** Writes a file that an option names. Throws NtxError('io'). */
+export async function writeText(path: string, text: string): Promise<void> {
+  try {
+    await writeFile(path, text);
+  } catch (error) {
+    const message = `${path} cannot be written: ${(error as Error).message}`;
+    throw new NtxError('io', message, 'give the path of another file', { cause: error });
+  }
 }
 
 /** Where lines for a stream are broken: nowhere in files and pipes, which are searched line by line. */

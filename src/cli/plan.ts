@@ -1,13 +1,12 @@
 import type { Command } from 'commander';
 import type { PassSizes } from '../backend/backend.js';
-import { NtxError } from '../errors.js';
 import type { GgufModel } from '../gguf/types.js';
 import type { Model } from '../model/index.js';
 import type { Machine } from '../placement/machine.js';
 import type { Memories } from '../placement/plan-for.js';
 import { showProbe } from './measure.js';
 import { addBackendOptions, addBudgetOptions, addContextOption, type ModelFlags } from './model-options.js';
-import { note, print, printJson } from './output.js';
+import { note, print, printJson, writeText } from './output.js';
 import { planText } from './plan-text.js';
 import { wholeValue } from './values.js';
 
@@ -85,8 +84,12 @@ async function plan(path: string | undefined, flags: PlanFlags): Promise<void> {
   const { planPicture } = await import('../placement/plan-picture.js');
   const { drawHtml, drawSvg } = await import('../placement/picture.js');
   const pictures = placement.answer.plan.schedules.map((_, index) => planPicture(model, machine, placement, index));
-  if (flags.svg !== undefined) await write(flags.svg, drawSvg(pictures[explanation.wanted]));
-  if (flags.html !== undefined) await write(flags.html, drawHtml(`Plan of ${explanation.model}`, pictures, text));
+  const draw = async (file: string, content: string) => {
+    await writeText(file, content);
+    note(file);
+  };
+  if (flags.svg !== undefined) await draw(flags.svg, drawSvg(pictures[explanation.wanted]));
+  if (flags.html !== undefined) await draw(flags.html, drawHtml(`Plan of ${explanation.model}`, pictures, text));
 }
 
 async function openPlanned(path: string | undefined, type: string): Promise<Planned> {
@@ -141,16 +144,4 @@ async function sizesOf({ config }: Model, { device }: Machine, flags: PlanFlags)
     maxRows: Math.max(flags.rows, sizes.maxRows),
     maxOutputs: Math.max(flags.rows, sizes.maxOutputs),
   };
-}
-
-async function write(path: string, content: string): Promise<void> {
-  const { writeFile } = await import('node:fs/promises');
-  try {
-    await writeFile(path, content);
-  } catch (error) {
-    throw new NtxError('io', `writing ${path} failed: ${(error as Error).message}`, 'give another path', {
-      cause: error,
-    });
-  }
-  note(path);
 }

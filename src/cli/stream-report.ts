@@ -1,10 +1,9 @@
 // What `ntx bench` says of a model that is streamed.
-import { writeFile } from 'node:fs/promises';
 import type { StreamReport } from '../bench-stream.js';
 import { NtxError } from '../errors.js';
 import type { LanguageModel } from '../language-model.js';
 import { RESOURCE_NAMES } from '../placement/picture.js';
-import { bytesText, rateText, table } from './output.js';
+import { bytesText, rateText, table, writeText } from './output.js';
 
 const RESOURCES = ['compute', 'link', 'cpu', 'disk'] as const;
 
@@ -59,12 +58,7 @@ export async function writeTimeline(path: string, model: LanguageModel, { pass }
   const text = path.endsWith('.svg')
     ? drawSvg(measuredPicture(model.model, model.device.name, tiers, pass))
     : JSON.stringify(chromeTrace(model.model, pass));
-  try {
-    await writeFile(path, text);
-  } catch (error) {
-    const { message } = error as Error;
-    throw new NtxError('io', `--timeline: ${message}`, 'choose another place', { cause: error });
-  }
+  await writeText(path, text);
 }
 
 function gigabytes(perSecond: number): string {

@@ -133,6 +133,8 @@ describe('a command line that is wrong', () => {
     [['synth', 'tiny-llama', 'x.gguf', '--type', 'Q9'], /no type of weights named 'Q9'/],
     [['synth', 'tiny-llama', '/nowhere/x.gguf'], /\/nowhere/],
     [['bench', '--repeat', '0'], /--repeat: expected/],
+    [['nvme', 'map', STORIES, '-o', 'x.json'], /a map ends in \.ntxmap, and this is x\.json/],
+    [['help', 'nonsense'], /unknown command 'nonsense'/],
     [['bench', STORIES, '--ops', '--backend', 'cpu'], /the cpu backend has no clock for single kernels/],
   ])('ntx %j', async (args, sentence) => {
     expectSentence(await ntx(args), sentence);

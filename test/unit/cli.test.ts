@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
-import { bytesText, rateText, table } from '../../src/cli/output.js';
+import { bytesText, rateText, table, writeText } from '../../src/cli/output.js';
 import { runCli } from '../../src/cli/program.js';
 import { readPrompt, readText } from '../../src/cli/prompt.js';
 import { generateOptions } from '../../src/cli/sampling-options.js';
@@ -145,6 +145,12 @@ describe('what is printed', () => {
     const line = '12 prompt tokens (2 known), 20 tok/s | 21 tokens, 10 tok/s | --max-tokens reached | seed 9';
     expect(summaryLine(summary, 9)).toBe(line);
     expect(summaryLine({ ...summary, generatedTokens: 1, finishReason: 'end' }, 9)).toContain('| 1 tokens, 0.5');
+  });
+
+  test('a file that cannot be written is an error of the user', async () => {
+    const path = join(folder, 'nowhere', 'x.svg');
+    const error = await failure(writeText(path, 'x'));
+    expect(error).toMatchObject({ code: 'io', message: expect.stringContaining(`${path} cannot be written: ENOENT`) });
   });
 
   test('figures', () => {
