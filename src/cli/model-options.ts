@@ -44,7 +44,7 @@ export function addModelOptions(command: Command): Command {
 
 export function addBudgetOptions(command: Command): Command {
   return command
-    .option('--vram <size>', 'device memory to take: 12GiB, 80%, 0 (default: what is free, less a margin)')
+    .option('--vram <size>', 'device memory to take: 12GiB or 80% (default: what is free, less a margin)')
     .option('--ram <size>', 'the same for RAM');
 }
 

@@ -15,7 +15,7 @@ export function addSamplingOptions(command: Command): Command {
     command.option(`${flag} <${argument}>`, help, numberValue(flag), fallback);
   command.option('-n, --max-tokens <count>', 'tokens at most (default: until it ends)', wholeValue('--max-tokens', 1));
   number('--temperature', 'number', '0: always the likeliest token', SAMPLER_DEFAULTS.temperature);
-  number('--top-k', 'count', 'among the k likeliest; 0: off', SAMPLER_DEFAULTS.topK);
+  number('--top-k', 'count', 'among the k likeliest, 256 at most; 0: 256', SAMPLER_DEFAULTS.topK);
   number('--top-p', 'share', 'among the likeliest that hold this share', SAMPLER_DEFAULTS.topP);
   number('--min-p', 'share', "not below this share of the likeliest's", SAMPLER_DEFAULTS.minP);
   number('--repeat-penalty', 'number', '1: off', SAMPLER_DEFAULTS.repeatPenalty);

@@ -1,11 +1,9 @@
 // A model of a shape without a file: what `ntx synth` would write, as the header of it would be read.
-import { NtxError } from '../errors.js';
 import type { GgufModel, MetadataValue, TensorInfo } from '../gguf/types.js';
 import { layOut } from '../gguf/write.js';
 import { buildModel, type Model, ROPE_FACTORS } from '../model/index.js';
 import { describeModel, describeTensors } from './contents.js';
-import { WEIGHT_TYPES } from './recipe.js';
-import { SHAPES, type Shape } from './shapes.js';
+import { shapeNamed, weightTypesNamed } from './names.js';
 
 /** A header whose one file does not exist, and the model that it describes. */
 export interface ShapeModel {
@@ -20,10 +18,8 @@ export interface ShapeModel {
  * @throws NtxError('bad-argument') for a name that is in neither
  */
 export function shapeModel(name: string, type: string, layers?: number): ShapeModel {
-  if (!Object.hasOwn(SHAPES, name)) throw unknown('shape', name, Object.keys(SHAPES));
-  const types = WEIGHT_TYPES.find((known) => known === type.toUpperCase());
-  if (types === undefined) throw unknown('type of weights', type, WEIGHT_TYPES);
-  const known: Shape = SHAPES[name as keyof typeof SHAPES];
+  const known = shapeNamed(name);
+  const types = weightTypesNamed(type);
   const shape = { ...known, layers: layers ?? known.layers };
   const { tensors } = describeTensors(shape, types);
   const entries = describeModel(shape, types, name);
@@ -41,8 +37,4 @@ export function shapeModel(name: string, type: string, layers?: number): ShapeMo
   const factors = gguf.tensors.get(ROPE_FACTORS);
   const model = buildModel(gguf, factors ? new Float32Array(factors.shape[0]).fill(1) : null);
   return { gguf, model: { ...model, config: { ...model.config, name: `${name} ${types}` } } };
-}
-
-function unknown(what: string, name: string, known: readonly string[]): NtxError {
-  return new NtxError('bad-argument', `there is no ${what} named "${name}"`, `choose one of ${known.join(', ')}`);
 }

@@ -2,8 +2,8 @@ import { rm } from 'node:fs/promises';
 import { NtxError } from '../errors.js';
 import { type GgufContents, layOut, type MetadataEntry, type TensorSpec, writeGguf } from '../gguf/write.js';
 import { describeMetadata, describeTensors } from './contents.js';
-import { WEIGHT_TYPES } from './recipe.js';
-import { SHAPES, type Shape } from './shapes.js';
+import { shapeNamed, weightTypesNamed } from './names.js';
+import type { Shape } from './shapes.js';
 import { RandomTensors } from './tensor-data.js';
 import { LEAST_VOCABULARY } from './vocabulary.js';
 
@@ -47,8 +47,7 @@ export async function synthesize(
 ): Promise<SynthResult> {
   const { type, seed = 0, shards = 1, force = false, signal } = options;
   const shape = chooseShape(options);
-  const types = WEIGHT_TYPES.find((name) => name === type.toUpperCase());
-  if (!types) throw unknown('type of weights', type, WEIGHT_TYPES);
+  const types = weightTypesNamed(type);
   checkWhole('seed', seed, 0, 2 ** 32 - 1);
   const { tensors, notes } = describeTensors(shape, types);
   checkWhole('number of shards', shards, 1, Math.min(tensors.length, 99_999));
@@ -75,8 +74,7 @@ export async function synthesize(
 }
 
 function chooseShape({ shape: name, vocabulary, context, layers }: SynthOptions): Shape {
-  if (!Object.hasOwn(SHAPES, name)) throw unknown('shape', name, Object.keys(SHAPES));
-  const shape: Shape = SHAPES[name as keyof typeof SHAPES];
+  const shape = shapeNamed(name);
   const changed = {
     ...shape,
     vocabulary: vocabulary ?? shape.vocabulary,
@@ -128,8 +126,4 @@ function checkWhole(what: string, value: number, least: number, most: number): v
     `The ${what} has to be a whole number from ${least} to ${most}, but it is ${value}.`,
     'Give one in this range.',
   );
-}
-
-function unknown(what: string, name: string, known: readonly string[]): NtxError {
-  return new NtxError('bad-argument', `There is no ${what} named '${name}'.`, `Choose one of: ${known.join(', ')}.`);
 }

@@ -65,7 +65,7 @@ describe('ntx plan for described machines, without a file', () => {
     [['llama-70b', ...RTX3090, '--vram', '30GiB'], /^ntx: --vram: expected at most the \d+ bytes that there are/],
     [['llama-70b', ...RTX3090, '--ram', 'lots'], /^ntx: --ram: expected a number with a unit/],
     [['llama-70b', '--machine', 'none.json'], /^ntx: machine none\.json: /],
-    [['llama-70b', '--type', 'Q9', ...RTX3090], /^ntx: there is no type of weights named "Q9"/],
+    [['llama-70b', '--type', 'Q9', ...RTX3090], /^ntx: There is no type of weights named 'Q9'/],
     [['llama-70b', ...RTX3090, '--vram', '0'], /^ntx: .*VRAM/],
     [['no-such.gguf', ...RTX3090], /^ntx: .*no-such\.gguf/],
   ])('%j is refused with a sentence', async (args, sentence) => {
