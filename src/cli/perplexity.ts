@@ -40,7 +40,6 @@ async function run(path: string, file: string, flags: PerplexityFlags): Promise<
     const sizes = { context: flags.window, maxRows: ROWS, maxOutputs: ROWS };
     const model = await loadWithProgress(path, { ...loadOptions(flags), ...sizes, signal });
     try {
-      noteLongContext(model);
       const started = performance.now();
       const onWindow = (done: number, total: number, sofar: number) => {
         if (process.stderr.isTTY) process.stderr.write(`\rwindow ${done} of ${total}: ${sofar.toFixed(4)} `);
@@ -48,6 +47,7 @@ async function run(path: string, file: string, flags: PerplexityFlags): Promise<
       const result = await perplexity(model, text, { window: flags.window, windows: flags.windows, signal, onWindow });
       if (process.stderr.isTTY) process.stderr.write('\n');
       const seconds = (performance.now() - started) / 1000;
+      noteLongContext(model);
       if (flags.json) {
         printJson({ model: path, text: file, window: flags.window, ...result, seconds });
         return;
