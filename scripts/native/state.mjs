@@ -121,21 +121,32 @@ export function takeKept(name, hash) {
   }
 }
 
-function isRunning(pid) {
+/** When a process began, in the kernel's words; undefined where it does not say. */
+function startOf(pid) {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')')).split(' ')[20];
+  } catch {
+    return undefined;
+  }
+}
+
+/** The number alone does not say: in containers every start has the same ones. */
+function isRunning({ pid, start }) {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
-    return error.code === 'EPERM';
+    if (error.code !== 'EPERM') return false;
   }
+  return [start, undefined].includes(startOf(pid));
 }
 
 /** The process that holds the lock, or null when there is none any more. */
 function lockHolder() {
   try {
-    return Number(readFileSync(lock, 'utf8'));
-  } catch {
-    return null;
+    return JSON.parse(readFileSync(lock, 'utf8'));
+  } catch (error) {
+    return error.code === 'ENOENT' ? null : {};
   }
 }
 
@@ -143,7 +154,7 @@ function lockHolder() {
 export async function withLock(work) {
   mkdirSync(join(root, 'build'), { recursive: true });
   const mine = `${lock}.${process.pid}`;
-  writeFileSync(mine, String(process.pid));
+  writeFileSync(mine, JSON.stringify({ pid: process.pid, start: startOf(process.pid) }));
   try {
     for (;;) {
       try {
