@@ -6,6 +6,8 @@ import type { FileReader, ReadRequest } from './file-reader.js';
 import { fileChanged, fileEnded, openFailed, readCancelled, readFailed } from './read-errors.js';
 
 const MIB = 2 ** 20;
+/** Of requests. The addon cuts them at larger blocks, which some file systems have, by itself. */
+const MOST_ALIGNMENT = 4096;
 
 interface Pending {
   readonly file: number;
@@ -33,7 +35,8 @@ export class HostReader implements FileReader {
       throw openFailed((error as Error).message, error);
     }
     const direct = this.#native.files().filter((file) => file.direct);
-    this.alignment = direct.reduce((most, file) => Math.max(most, file.offsetAlignment, file.memoryAlignment), 1);
+    const wanted = direct.reduce((most, file) => Math.max(most, file.offsetAlignment, file.memoryAlignment), 1);
+    this.alignment = Math.min(wanted, MOST_ALIGNMENT);
     this.maxBytes = settings.maxBytes;
     this.depth = settings.depth;
     const method = settings.ioUring ? 'io_uring' : 'pread';

@@ -226,6 +226,18 @@ describe('opening', () => {
     expect(Number(/Threads:\s*(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1])).toBeLessThan(100);
   });
 
+  it('asks for requests at multiples of 4096 at most, whatever blocks the file system has', () => {
+    const blocks = (offsetAlignment: number) => {
+      const files = () => [{ bytes: BYTES, drive: 1, direct: true, offsetAlignment, memoryAlignment: 4 }];
+      const Reader = class {
+        files = files;
+      };
+      const settings = { ioUring: false, direct: true, useCache: false, depth: 2, maxBytes: 4096 };
+      return new HostReader({ ...addon, Reader: Reader as never }, paths, settings).alignment;
+    };
+    expect([512, 4096, 65536].map(blocks)).toEqual([512, 4096, 4096]);
+  });
+
   it('gives every drive a queue of its own', async () => {
     const shm = mkdtempSync('/dev/shm/ntx-reader-');
     try {
