@@ -23,7 +23,7 @@ fn weight_row(group: u32, i: u32) -> u32 {
   return WEIGHTS_0 + min(group * GROUP + i, WIDTH_0 - 1u) * ROW_BYTES;
 }
 
-/// What a result is added to, the bias, and the weight in the norm. The sum is made in the order of matmul.parts-1.wgsl: cut
+/// What a result is added to, the bias, and the weight in the norm. The sum is made in the order of matmul.part-0.wgsl: cut
 /// into other lists, ops give the same bits.
 alias Before = vec3f;
 

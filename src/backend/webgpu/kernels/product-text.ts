@@ -102,7 +102,9 @@ export function quantizeText(quadInput: boolean): string {
 function epilogueText({ epilogue }: ProductTextOptions): string {
   if (epilogue.kind === 'gated') return wgsl(epilogue.coded ? 'gated-matmul.coded' : 'gated-matmul');
   const { parts, biases, coded } = epilogue;
-  return wgsl(coded ? 'matmul.coded' : `matmul.parts-${parts}`, biases ? 'matmul.biases' : 'matmul.no-biases');
+  const each = Array.from({ length: parts }, (_, p) => `matmul.part-${p}`);
+  const outs = coded ? ['matmul.coded'] : [...each, `matmul.parts-${parts}`];
+  return wgsl(...outs, biases ? 'matmul.biases' : 'matmul.no-biases');
 }
 
 function inputText(quads: boolean): string {

@@ -241,12 +241,12 @@ function partsPiece(
   const constants: Constants = { MODE: MODES[mode] };
   parts.forEach(({ weight, bias }, p) => {
     constants[`WIDTH_${p}`] = weight.rows;
+    constants[`ROWS_${p}`] = parts.length === 1 ? rows : weight.rows;
     constants[`WEIGHTS_${p}`] = weights.offsets[p];
     constants[`OUT_${p}`] = outs[p].offsets[0] / 4 + first;
     constants[`HAS_BIAS_${p}`] = Number(bias !== null);
     constants[`BIAS_${p}`] = bias && coveredBiases ? coveredBiases.offsets[biases.indexOf(bias)] / 4 + first : 0;
   });
-  if (parts.length === 1) constants.ROWS_0 = rows;
   return {
     weights: weights.range,
     outs: outSlots(outs.map(({ range }) => range)),
