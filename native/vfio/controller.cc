@@ -46,6 +46,7 @@ Controller::Controller(Transport& transport, const DriveOptions& options)
   info_.page = capabilities_.min_page;
   options_.depth = static_cast<uint16_t>(std::clamp<uint32_t>(
       options_.depth, 1, std::min<uint32_t>(capabilities_.max_entries - 1, CommandSlots::kMaxSlots)));
+  options_.queues = std::max<uint16_t>(options_.queues, 1);
   admin_ = std::make_unique<AdminQueue>(transport_, 0, kAdminDepth, capabilities_.doorbell_stride);
   page_ = std::make_unique<DmaMemory>(transport_, info_.page);
 }

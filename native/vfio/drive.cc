@@ -61,6 +61,7 @@ void Drive::open(uint64_t job, Open open) {
     } catch (...) {
       // A controller that did not come up may still know addresses of memory that is about to be unmapped.
       if (transport_) transport_->cut_off();
+      if (reader_) reader_->stop(true);  // of its threads, some may have started
       reader_.reset();
       controller_.reset();
       transport_.reset();

@@ -169,8 +169,9 @@ void Reader::lose_locked(const std::string& reason) {
     const std::scoped_lock lock(mutex_);
     lost_reason_ = reason;
     lost_ = true;
-    for (const std::shared_ptr<Job>& job : jobs_) job->failed = true;
     for (const std::shared_ptr<Job>& job : jobs_) {
+      if (job->failed) continue;  // it has ended, or does with the last of its open pieces
+      job->failed = true;
       job->result.reason = reason;
       if (job->open == 0) waiting.push_back(job);
     }

@@ -70,11 +70,12 @@ void Worker::run() {
     reader_.wait_for_recovery();
     const uint64_t generation = reader_.generation();
     try {
-      bool moved, reset = false;
+      bool moved, is_idle, reset = false;
       {
         const std::scoped_lock lock(mutex_);
         moved = turn();
-        if (!moved && idle() && reader_.stopping()) return;
+        is_idle = idle();
+        if (!moved && is_idle && reader_.stopping()) return;
         if (!moved) reset = check();
       }
       if (reset) {
@@ -82,7 +83,7 @@ void Worker::run() {
       } else if (moved) {
         quiet_since = transport_.now();
       } else {
-        rest(quiet_since);
+        rest(is_idle, quiet_since);
       }
     } catch (const std::exception& error) {
       reader_.lose(error.what());
@@ -90,11 +91,11 @@ void Worker::run() {
   }
 }
 
-void Worker::rest(uint64_t quiet_since) {
+void Worker::rest(bool is_idle, uint64_t quiet_since) {
   if (transport_.removal_requested() && !reader_.lost()) {
     throw DriveLost("the drive is being removed, or bound to another driver");
   }
-  if (idle()) return transport_.wait(vector_, wake_, reader_.stopping() ? 0 : kIdleNs);
+  if (is_idle) return transport_.wait(vector_, wake_, reader_.stopping() ? 0 : kIdleNs);
   if (transport_.now() - quiet_since < controller_.options().spin_ns) return transport_.relax();
   reader_.stats().sleeps++;
   transport_.wait(vector_, wake_, controller_.info().interrupts ? kCheckNs : kPollNs);

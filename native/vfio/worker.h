@@ -35,6 +35,7 @@ class Worker {
   /// Ends everything in hand with this reason. Under mutex().
   void give_up(const std::string& reason);
 
+  /// Under mutex().
   bool idle() const { return queue_.in_flight() == 0 && retries_.empty(); }
   std::mutex& mutex() { return mutex_; }
   /// Bytes of a bounce buffer.
@@ -49,8 +50,9 @@ class Worker {
 
   uint64_t bounce_at(uint16_t slot) const { return bounces_at_ + slot * bounce_stride_; }
   void run();
-  /// With nothing to do until a completion or new work comes.
-  void rest(uint64_t quiet_since);
+  /// With nothing to do until a completion or new work comes. `is_idle`: of the turn before, since another thread that resets
+  /// the controller empties the queue for a moment, and whoever then took it for idle would sleep on its commands.
+  void rest(bool is_idle, uint64_t quiet_since);
   bool submit();
   void issue(Work work);
   void complete(const Completion& completion);

@@ -51,6 +51,12 @@ describe('reads of a simulated drive', () => {
     });
   });
 
+  test('has one thread and one command at least', async () => {
+    const drive = await simulated({}, { threads: 0, depth: 0, commandBytes: 0 });
+    expect(drive.info).toMatchObject({ threads: 1, depth: 1, commandBytes: 512 });
+    await check(drive, 5000, [{ offset: 3, bytes: 5000, at: 0 }]);
+  });
+
   const variants: [string, Partial<SimSource>, DriveOptions][] = [
     ['plain', {}, {}],
     ['blocks of 4 KiB, two threads', { blockBytes: 4096 }, { threads: 2 }],
