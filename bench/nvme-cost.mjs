@@ -35,8 +35,6 @@ const payload = buildPayload(parts, fileURLToPath(new URL('./nvme/guest', import
 const machine = await Machine.boot(
   { parts, initramfs: buildInitramfs(parts), payload },
   {
-    // As with real drives, whoever waits does not keep others from computing.
-    processors: 2,
     drives: [
       '-blockdev',
       `driver=file,filename=${image},node-name=d`,
