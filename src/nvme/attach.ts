@@ -73,7 +73,9 @@ function checkDrive(map: ModelMap, drive: NvmeDrive, mapPath: string): void {
       'name the other drive (`ntx nvme list`), or map the model again',
     );
   }
-  const end = Math.max(...map.files.flatMap(({ extents }) => extents.map((extent) => extent.drive + extent.bytes)));
+  // Fragmented files have more extents than a call takes arguments.
+  const ends = map.files.flatMap(({ extents }) => extents.map((extent) => extent.drive + extent.bytes));
+  const end = ends.reduce((a, b) => Math.max(a, b), 0);
   if (end > bytes) {
     const message = `${mapPath} names byte ${end}, and ${drive.name} has ${bytes} bytes`;
     throw new NtxError('io', message, 'the drive was formatted anew: map the model again');

@@ -1,7 +1,7 @@
 // Moving a drive between the kernel's driver and vfio-pci, and back whatever happens in between.
 import { spawnSync } from 'node:child_process';
 import { closeSync, constants, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { NtxError } from '../errors.js';
 import { checkIommu, checkNoIommuMode } from './no-iommu.js';
 import { type DriveEntry, groupNode, type Kernel, listDrives, liveNeighbours } from './sysfs.js';
@@ -41,7 +41,7 @@ export function checkMayBind(kernel: Kernel, drive: DriveEntry, unsafeNoIommu = 
   if (uses.length > 0) {
     throw refuse(
       `drive ${drive.address} is in use: ${usesText(uses)}`,
-      'unmount its file systems (umount), swapoff its swap, and stop what holds it; never take the system’s own drive',
+      "unmount its file systems (umount), swapoff its swap, and stop what holds it; never take the system's own drive",
     );
   }
   checkIommu(drive, unsafeNoIommu);
@@ -104,10 +104,8 @@ export function unbind(kernel: Kernel, address: string): DriveEntry {
 
 /** Gives back every drive that ntx has taken (and one that is named); returns those. */
 export function restore(kernel: Kernel, address?: string): DriveEntry[] {
-  const recorded = kernel.names(RECORDS).flatMap((name) => {
-    const text = kernel.text(`${RECORDS}/${name}`);
-    return text === null ? [] : [(JSON.parse(text) as BindRecord).address];
-  });
+  // Of a record that was cut off, the name is there.
+  const recorded = kernel.names(RECORDS).map((name) => basename(name, '.json'));
   const there = new Set(listDrives(kernel).map((drive) => drive.address));
   const addresses = address === undefined ? recorded.filter((one) => there.has(one)) : [address];
   return addresses.map((one) => unbind(kernel, one));
@@ -127,7 +125,7 @@ function loadVfioPci(kernel: Kernel): void {
   if (kernel.real(folder) !== null) return;
   spawnSync('modprobe', ['vfio-pci'], { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` } });
   if (kernel.real(folder) !== null) return;
-  throw new NtxError('io', 'the kernel’s driver vfio-pci is not loaded', 'run "sudo modprobe vfio-pci"');
+  throw new NtxError('io', "the kernel's driver vfio-pci is not loaded", 'run "sudo modprobe vfio-pci"');
 }
 
 /** Through driver_override: no other device of the same kind is touched. `driver` null: whichever the kernel would choose. */

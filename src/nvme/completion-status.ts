@@ -6,7 +6,7 @@ export interface StatusSentence {
 }
 
 const REPORT =
-  'this is a bug in ntx, or the drive departs from the specification: please report it with the drive’s model';
+  "this is a bug in ntx, or the drive departs from the specification: please report it with the drive's model";
 const RETRY = 'try again; if it stays, look at the drive with `nvme smart-log`';
 const DAMAGED = 'copy the model to another place of the drive, or to another drive; `nvme smart-log` shows its health';
 const BUSY = 'wait until the drive has ended its maintenance, then try again';
@@ -39,10 +39,10 @@ const SENTENCES: Readonly<Record<number, Readonly<Record<number, readonly [messa
     20: ['the command exceeds the atomic unit', REPORT],
     21: ['the drive denies the access', 'unlock the drive: it is protected by a password or by its owner'],
     22: ['the drive refuses a scatter-gather offset', REPORT],
-    24: ['the drive refuses the form of the host’s identifier', REPORT],
-    25: ['the drive missed the host’s sign of life', RETRY],
+    24: ["the drive refuses the form of the host's identifier", REPORT],
+    25: ["the drive missed the host's sign of life", RETRY],
     26: ['the drive refuses the interval of signs of life', REPORT],
-    27: ['another host’s reservation ended the command', 'release the reservation: `nvme resv-report`'],
+    27: ["another host's reservation ended the command", 'release the reservation: `nvme resv-report`'],
     28: ['the last sanitizing of the drive failed', 'repeat or end it: `nvme sanitize-log`'],
     29: ['the drive is being sanitized', BUSY],
     30: ['the drive refuses the granularity of a scatter-gather block', REPORT],
@@ -50,10 +50,10 @@ const SENTENCES: Readonly<Record<number, Readonly<Record<number, readonly [messa
     32: ['the namespace is write protected', REPORT],
     33: ['the drive interrupted the command, which may be repeated', RETRY],
     34: ['the way to the drive failed for a moment', LINK],
-    35: ['the command is locked by the drive’s administrator', 'lift the lockdown of the drive'],
-    36: ['the drive’s media are not ready yet', BUSY],
+    35: ["the command is locked by the drive's administrator", 'lift the lockdown of the drive'],
+    36: ["the drive's media are not ready yet", BUSY],
     128: ['the read lies beyond the end of the drive', 'map the model again: ntx nvme map'],
-    129: ['the command exceeds the namespace’s capacity', 'map the model again: ntx nvme map'],
+    129: ["the command exceeds the namespace's capacity", 'map the model again: ntx nvme map'],
     130: ['the namespace is not ready', BUSY],
     131: ['another host has reserved the namespace', 'release the reservation: `nvme resv-report`'],
     132: ['the drive is being formatted', BUSY],
@@ -67,7 +67,7 @@ const SENTENCES: Readonly<Record<number, Readonly<Record<number, readonly [messa
     8: ['the drive refuses an interrupt vector', REPORT],
     12: ['the command would need a reset that it may not ask for', REPORT],
     14: ['the drive does not let this setting be changed', REPORT],
-    128: ['the command’s attributes contradict each other', REPORT],
+    128: ["the command's attributes contradict each other", REPORT],
     129: ['the drive refuses the settings of data protection', REPORT],
   },
   // Media and data integrity errors
@@ -107,6 +107,6 @@ export function statusSentence(type: number, code: number): StatusSentence {
   const kind = type === 0 && code >= 0xc0 ? 'vendor specific' : TYPES[type];
   return {
     message: `the drive answered with a ${kind} ${number}, which the specification gives no meaning`,
-    advice: 'look the number up in the drive’s manual',
+    advice: "look the number up in the drive's manual",
   };
 }

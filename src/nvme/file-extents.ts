@@ -22,10 +22,10 @@ const OBSTACLES: readonly (readonly [flag: number, what: string, advice: string]
   [0x0100, 'lies at no whole block of the drive', 'copy the file to ext4 or XFS'],
   [
     0x0200,
-    'lies inside of the file system’s own records (inline data)',
+    "lies inside of the file system's own records (inline data)",
     'the file is too small to be worth it: read it as a file',
   ],
-  [0x0400, 'shares a block with another file’s end (tail packing)', 'copy the file to ext4 or XFS'],
+  [0x0400, "shares a block with another file's end (tail packing)", 'copy the file to ext4 or XFS'],
   [0x0800, 'is allocated and was never written: it reads as zeros', 'copy the file anew (cp)'],
 ];
 

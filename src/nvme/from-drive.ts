@@ -32,8 +32,11 @@ export async function modelFromDrive(
     const model = await attachModel(mapPath, taken.source);
     return {
       close: async () => {
-        await model.detach();
-        await taken.giveBack();
+        try {
+          await model.detach();
+        } finally {
+          await taken.giveBack();
+        }
       },
     };
   } catch (error) {

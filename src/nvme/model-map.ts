@@ -34,6 +34,8 @@ export interface ModelMap {
 
 export const MAP_ENDING = '.ntxmap';
 
+/** Beyond any: vocabularies are some tens of MiB. */
+const MOST_HEADER_BYTES = 2 ** 30;
 const SAMPLE_BYTES = 4096;
 /** A file that was written anew differs nearly everywhere; one sample in so many bytes keeps the check to a fraction of a second. */
 const SAMPLE_SPACING = 8 << 20;
@@ -108,8 +110,8 @@ export function parseModelMap(path: string, text: string): ModelMap {
   }
   if (map?.ntxmap !== 1) throw bad(`expected "ntxmap": 1, got ${JSON.stringify(map?.ntxmap)}`);
   const { drive, files } = map;
-  if (typeof drive?.serial !== 'string' || drive.serial === '') throw bad('the drive’s serial number is missing');
-  if (!isWhole(drive.namespace) || drive.namespace < 1) throw bad('the drive’s namespace is missing');
+  if (typeof drive?.serial !== 'string' || drive.serial === '') throw bad("the drive's serial number is missing");
+  if (!isWhole(drive.namespace) || drive.namespace < 1) throw bad("the drive's namespace is missing");
   if (!Array.isArray(files) || files.length === 0) throw bad('it names no files');
   for (const file of files) checkFile(file, bad);
   return map;
@@ -122,7 +124,9 @@ function isWhole(value: unknown): value is number {
 function checkFile(file: MappedFile, bad: (what: string) => NtxError): void {
   if (typeof file?.name !== 'string') throw bad('a file has no name');
   const { name, bytes, headerBytes, headerHash, extents } = file;
-  if (!isWhole(bytes) || !isWhole(headerBytes) || headerBytes > bytes) throw bad(`the sizes of ${name} are wrong`);
+  if (!isWhole(bytes) || !isWhole(headerBytes) || headerBytes > Math.min(bytes, MOST_HEADER_BYTES)) {
+    throw bad(`the sizes of ${name} are wrong`);
+  }
   if (typeof headerHash !== 'string' || !Array.isArray(extents)) throw bad(`${name} has no header hash or no extents`);
   let next = 0;
   for (const extent of extents) {

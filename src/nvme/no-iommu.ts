@@ -18,7 +18,7 @@ export function checkIommu(drive: DriveEntry, allowed: boolean): void {
     throw new NtxError(
       'unsupported',
       `drive ${drive.address} stands behind no IOMMU: ${STAKES}`,
-      'turn on VT-d or AMD-Vi in the firmware’s setup, and add intel_iommu=on (Intel) to the kernel’s command line; ' +
+      "turn on VT-d or AMD-Vi in the firmware's setup, and add intel_iommu=on (Intel) to the kernel's command line; " +
         'who would lose nothing by it may give --unsafe-no-iommu (docs/nvme.md)',
     );
   }
@@ -35,13 +35,13 @@ export function checkNoIommuMode(kernel: Kernel): void {
   const mode = kernel.text(SWITCH);
   if (mode === null) {
     throw refuse(
-      'this kernel’s VFIO has no mode without an IOMMU: it was built without the option CONFIG_VFIO_NOIOMMU',
-      'use a kernel that has it (Debian’s have not), or a machine with an IOMMU',
+      "this kernel's VFIO has no mode without an IOMMU: it was built without the option CONFIG_VFIO_NOIOMMU",
+      "use a kernel that has it (Debian's have not), or a machine with an IOMMU",
     );
   }
   if (mode !== 'Y' && mode !== '1') {
     throw refuse(
-      'VFIO’s mode without an IOMMU is off',
+      "VFIO's mode without an IOMMU is off",
       `turn it on, which taints the kernel: echo 1 | sudo tee ${SWITCH}`,
     );
   }

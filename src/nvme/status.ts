@@ -39,7 +39,7 @@ function iommu(kernel: Kernel): NvmeFinding {
     state: 'missing',
     found: units.length > 0 ? `${units.join(', ')}, without groups` : 'none at work',
     advice:
-      'turn on VT-d or AMD-Vi in the firmware’s setup; on Intel add intel_iommu=on to GRUB_CMDLINE_LINUX in ' +
+      "turn on VT-d or AMD-Vi in the firmware's setup; on Intel add intel_iommu=on to GRUB_CMDLINE_LINUX in " +
       '/etc/default/grub, then sudo update-grub and restart',
   };
 }
@@ -102,7 +102,7 @@ function groupFinding(kernel: Kernel, drive: DriveEntry): NvmeFinding {
 function permissions(kernel: Kernel, drive: DriveEntry): NvmeFinding[] {
   const name = drive.address;
   if (drive.driver !== 'vfio-pci') {
-    const found = 'with the kernel’s driver; ntx takes it after `ntx nvme bind`';
+    const found = "with the kernel's driver; ntx takes it after `ntx nvme bind`";
     return [{ name, state: 'note', found, advice: `sudo ntx nvme bind ${drive.address}` }];
   }
   const node = groupNode(drive) ?? '/dev/vfio';

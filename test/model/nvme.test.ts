@@ -127,6 +127,15 @@ describe('a model on a simulated drive', () => {
     await expect(attach(path, data, { bytes: 1 << 20 })).rejects.toThrow(/was formatted|has 1048576 bytes/);
   });
 
+  test('a file in ever so many extents is checked like any other', async () => {
+    const { data, map, path } = await scattered();
+    const [file] = map.files;
+    const extents = Array.from({ length: 200_000 }, (_, i) => ({ offset: i, drive: i, bytes: 1, samples: 'x' }));
+    const last = { offset: extents.length, drive: 2 << 20, bytes: file.bytes - extents.length, samples: 'x' };
+    writeFileSync(path, JSON.stringify({ ...map, files: [{ ...file, extents: [...extents, last] }] }));
+    await expect(attach(path, data, { bytes: 1 << 20 })).rejects.toThrow(/has 1048576 bytes/);
+  });
+
   test('memory that is attached to a reader stays pinned until it is closed', async () => {
     const { data, path } = await scattered();
     const model = await attach(path, data);

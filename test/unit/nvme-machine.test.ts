@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { NtxError } from '../../src/errors.js';
-import { bind, checkMayBind, findDrive } from '../../src/nvme/bind.js';
+import { bind, checkMayBind, findDrive, restore } from '../../src/nvme/bind.js';
 import { nvmeStatus } from '../../src/nvme/status.js';
 import { groupNode, Kernel, listDrives, liveNeighbours } from '../../src/nvme/sysfs.js';
 import { takeDrive } from '../../src/nvme/take.js';
@@ -149,6 +149,12 @@ describe('IOMMU groups', () => {
     const live = machine(drive(), ...quiet, device('0000:03:00.0', '0x030000', 'nvidia', 14));
     expect(() => check(live)).toThrow(/shares IOMMU group 14 with devices that are in use: 0000:03:00.0 \(nvidia\)/);
   });
+});
+
+test('a drive whose record was cut off goes back like any other', () => {
+  const kernel = machine(drive(), { [`/run/ntx/nvme/${DRIVE}.json`]: '{"addr' });
+  expect(restore(kernel).map(({ address }) => address)).toEqual([DRIVE]);
+  expect(restore(kernel)).toEqual([]);
 });
 
 describe('without an IOMMU', () => {

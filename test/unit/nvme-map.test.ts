@@ -134,6 +134,14 @@ describe('maps', () => {
     ['null', { ...good, files: [{ ...file, extents: [null] }] }, /wrong number/],
     ['negative', { ...good, files: [{ ...file, extents: [{ ...extents[0], drive: -1 }] }] }, /wrong number/],
     ['too short', { ...good, files: [{ ...file, bytes: 101 }] }, /end at byte 100 of 101/],
+    [
+      'a header that no memory holds',
+      {
+        ...good,
+        files: [{ ...file, bytes: 2 ** 44, headerBytes: 2 ** 43, extents: [{ ...extents[0], bytes: 2 ** 44 }] }],
+      },
+      /sizes of m.gguf are wrong/,
+    ],
     ['a header beyond the file', { ...good, files: [{ ...file, headerBytes: 101 }] }, /sizes of m.gguf are wrong/],
   ];
   test.each(bad)('%s is refused', (_, map, sentence) => {
