@@ -353,7 +353,11 @@ function topKLimits({ op, pass, before, after }: Ran<TopKOp>, limits: Limits): v
     const row = logits.subarray(o * op.width, (o + 1) * op.width);
     const largest = row.reduce((a, b) => Math.max(a, b));
     const sum = row.reduce((total, logit) => total + Math.exp(logit - largest), 0);
-    const errors = row.reduce((total, logit) => total + Math.exp(logit - largest) * (4 + 4 * (largest - logit)) * U, 0);
+    const errors = row.reduce((total, logit) => {
+      const weight = Math.exp(logit - largest);
+      // What is infinitely far below adds nothing, and no error.
+      return weight === 0 ? total : total + weight * (4 + 4 * (largest - logit)) * U;
+    }, 0);
     limit[o * words] = errors / sum + sumError(op.width) + 4 * U * (Math.abs(out[o * words]) + Math.abs(largest));
     // Candidates that a narrow row does not have.
     limit.fill(Number.POSITIVE_INFINITY, o * words + 4 + 2 * count, (o + 1) * words);

@@ -27,6 +27,10 @@ const LOGITS = {
   // Tokens that may not come, and so many of them that they are among the best.
   masked: (random: Random, token: number) => (token % 3 === 1 ? -3e38 : random.normal() * 4),
   'nearly all masked': (random: Random, token: number) => (token % 40 === 7 ? random.normal() * 4 : -3e38),
+  // The same by -Infinity, as logit biases make it.
+  forbidden: (random: Random, token: number) => (token % 3 === 1 ? Number.NEGATIVE_INFINITY : random.normal() * 4),
+  'nearly all forbidden': (random: Random, token: number) =>
+    token % 40 === 7 ? random.normal() * 4 : Number.NEGATIVE_INFINITY,
   // Tokens of common words have low numbers: the best are neighbours.
   'side by side': (random: Random, token: number) => random.normal() * 4 - token / 16,
 };
