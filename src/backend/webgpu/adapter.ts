@@ -67,41 +67,52 @@ export function mayHaveGpu(): boolean {
   return existsSync('/dev/dri') && readdirSync('/dev/dri').some((name) => name.startsWith('renderD'));
 }
 
+/** An adapter that Dawn finds, in an instance of its own. */
+interface Found {
+  readonly gpu: GPU;
+  readonly adapter: GPUAdapter | null;
+  readonly entry: AdapterEntry;
+}
+
 /** Every adapter that Dawn finds, hardware first. Throws NtxError('no-backend') where the package does not load. */
 export async function listAdapters(): Promise<AdapterEntry[]> {
-  const entries: Omit<AdapterEntry, 'index'>[] = [];
-  for (const { api, name } of await findAdapters()) {
-    const gpu = await openGpu(flagsFor(api, name));
-    const adapter = await gpu.requestAdapter().catch(() => null);
-    entries.push({ name, api, ...judge(api, adapter) });
-    closeGpu(gpu);
-  }
-  const order = ['discrete-gpu', 'integrated-gpu', 'software-gpu', 'cpu'];
-  entries.sort((a, b) => Number(b.usable) - Number(a.usable) || order.indexOf(a.kind) - order.indexOf(b.kind));
-  return entries.map((entry, index) => ({ index, ...entry }));
+  const found = await openAdapters([]);
+  for (const { gpu } of found) closeGpu(gpu);
+  return found.map(({ entry }) => entry);
 }
 
 /** Opens the adapter that the options ask for. Throws NtxError('no-backend') that lists what there is. */
 export async function openDevice(options: AdapterOptions = {}): Promise<OpenedDevice> {
-  const entry = choose(await listAdapters(), options.adapter);
-  const gpu = await openGpu([
-    `enable-dawn-features=${[...ENABLED, ...(options.toggles ?? [])]}`,
-    `disable-dawn-features=${DISABLED}`,
-    ...flagsFor(entry.api, entry.name),
-  ]);
+  const found = await openAdapters(options.toggles ?? []);
+  let opened: OpenedDevice | null = null;
   try {
-    const adapter = await gpu.requestAdapter();
-    if (!adapter) throw new NtxError('no-backend', `${entry.name} was there and is gone`, 'run the command again');
-    const device = await requestDevice(adapter, entry, options.portable ?? false);
-    return { gpu, device, entry, facts: factsOf(gpu, adapter, device) };
-  } catch (error) {
-    closeGpu(gpu);
-    throw error;
+    const { gpu, adapter, entry } = choose(found, options.adapter);
+    const device = await requestDevice(adapter!, entry, options.portable ?? false);
+    opened = { gpu, device, entry, facts: factsOf(gpu, adapter!, device) };
+    return opened;
+  } finally {
+    for (const { gpu } of found) if (gpu !== opened?.gpu) closeGpu(gpu);
   }
 }
 
-function flagsFor(api: string, name: string): string[] {
-  return [`backend=${api}`, `adapter=${name}`];
+/**
+ * An instance for each adapter, which is also the one that its device is made of: some drivers (Mesa's) make Dawn print two
+ * warnings on standard error with every instance ("artificially reduced"), which nothing that one can ask Dawn for prevents.
+ */
+async function openAdapters(toggles: readonly string[]): Promise<Found[]> {
+  const switches = [`enable-dawn-features=${[...ENABLED, ...toggles]}`, `disable-dawn-features=${DISABLED}`];
+  const found: (Omit<Found, 'entry'> & { readonly entry: Omit<AdapterEntry, 'index'> })[] = [];
+  for (const { api, name } of await findAdapters()) {
+    const gpu = await openGpu([...switches, `backend=${api}`, `adapter=${name}`]);
+    const adapter = await gpu.requestAdapter().catch(() => null);
+    found.push({ gpu, adapter, entry: { name, api, ...judge(api, adapter) } });
+  }
+  const order = ['discrete-gpu', 'integrated-gpu', 'software-gpu', 'cpu'];
+  found.sort(
+    ({ entry: a }, { entry: b }) =>
+      Number(b.usable) - Number(a.usable) || order.indexOf(a.kind) - order.indexOf(b.kind),
+  );
+  return found.map((each, index) => ({ ...each, entry: { index, ...each.entry } }));
 }
 
 /** Dawn for Node lists adapters only in the error for a name that none has (the package's README). */
@@ -138,13 +149,15 @@ function kindOf({ vendor, isFallbackAdapter, architecture }: GPUAdapterInfo): De
   return vendor === 'nvidia' || vendor === 'amd' ? 'discrete-gpu' : 'integrated-gpu';
 }
 
-function choose(entries: readonly AdapterEntry[], wanted: string | undefined): AdapterEntry {
+/** One that can be used has an adapter. */
+function choose(found: readonly Found[], wanted: string | undefined): Found {
   const isWanted = ({ index, name, refused }: AdapterEntry) => {
     if (wanted === undefined) return refused === null;
     return /^\d+$/.test(wanted) ? index === Number(wanted) : name.toLowerCase().includes(wanted.toLowerCase());
   };
-  const entry = entries.find((each) => each.usable && isWanted(each));
-  if (entry) return entry;
+  const chosen = found.find(({ entry }) => entry.usable && isWanted(entry));
+  if (chosen) return chosen;
+  const entries = found.map(({ entry }) => entry);
   const expected = wanted === undefined ? 'a hardware adapter' : `an adapter "${wanted}" that can be used`;
   const list = entries.map(
     ({ index, name, api, refused }) => `adapter ${index}, ${name} (${api})${refused ? `: ${refused}` : ''}`,
