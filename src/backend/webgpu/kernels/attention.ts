@@ -18,12 +18,14 @@ const DIRECT_POSITIONS = 256;
 const MAX_TAKEN = 4;
 /** Values of the widest heads that passes of many rows take in tiles; those of up to so many fit into any device's workgroup. */
 const MOST_TILE_DIM = 256;
+/** Four dimensions an invocation, in workgroups of 256. */
+const MOST_HEAD_DIM = 1024;
 const F32_BYTES = 4;
 const VECTOR_BYTES = 16;
 
 export function planAttention(op: AttentionOp, bindings: Bindings, facts: DeviceFacts, flow: OpFlow): KernelPlan {
-  if (op.headDim % 8 !== 0) {
-    const message = `heads have ${op.headDim} values; the kernels read the cache 8 halves at a time`;
+  if (op.headDim % 8 !== 0 || op.headDim > MOST_HEAD_DIM) {
+    const message = `heads have ${op.headDim} values; the kernels take multiples of 8 up to ${MOST_HEAD_DIM}`;
     throw new NtxError('unsupported', message, 'choose --backend cpu');
   }
   const { maxRows } = bindings.sizes;

@@ -100,10 +100,12 @@ function chooseVector(
     const groups = inBlocks ? 32 / lanes : 1;
     let split = inBlocks ? subgroup : Math.max(32, subgroup);
     while (split < wanted && split * 2 * groups <= most && split * 2 <= items) split *= 2;
-    const threads = inBlocks ? split * groups : subgroup === 1 ? split : Math.max(split, Math.min(THREADS, most));
     // Without subgroups every thread's sums lie in workgroup memory.
-    const bytes = (threads / subgroup) * columns * tiles * lanes * 4 + (inBlocks ? 32 * columns * 8 : 0);
-    if (threads <= most && (lanes === 1 || bytes <= limits.maxComputeWorkgroupStorageSize)) {
+    const bytesOf = (threads: number) =>
+      (threads / subgroup) * columns * tiles * lanes * 4 + (inBlocks ? 32 * columns * 8 : 0);
+    if (lanes === 1 && subgroup === 1) while (bytesOf(split) > limits.maxComputeWorkgroupStorageSize) split /= 2;
+    const threads = inBlocks ? split * groups : subgroup === 1 ? split : Math.max(split, Math.min(THREADS, most));
+    if (threads <= most && bytesOf(threads) <= limits.maxComputeWorkgroupStorageSize) {
       return { ...base, lanes, split, threads, subgroup };
     }
     if (lanes === 1) throw new NtxError('internal', `no vector kernel of ${most} threads for ${type}`, 'report this');

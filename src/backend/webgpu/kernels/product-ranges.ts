@@ -4,6 +4,13 @@ import { typeBytes } from '../../../gguf/types.js';
 import type { BoundWeight, DeviceRange } from '../../backend.js';
 import type { DeviceFacts } from '../kernel.js';
 
+/** Kernels count bytes of a binding in 32 bits. */
+const ADDRESSABLE = 2 ** 32 - 2 ** 16;
+
+function mostBytes({ maxStorageBufferBindingSize: limit }: GPUSupportedLimits): number {
+  return Math.min(limit, ADDRESSABLE);
+}
+
 /** One range that can be bound, with where the ranges in it start, in bytes from its own start. */
 export interface Cover {
   readonly range: DeviceRange;
@@ -26,7 +33,7 @@ export function cover(ranges: readonly DeviceRange[], { limits }: DeviceFacts): 
 export function canCover(ranges: readonly DeviceRange[], facts: DeviceFacts): boolean {
   return (
     ranges.every(({ memory }) => memory === ranges[0].memory) &&
-    cover(ranges, facts).range.bytes <= facts.limits.maxStorageBufferBindingSize
+    cover(ranges, facts).range.bytes <= mostBytes(facts.limits)
   );
 }
 
@@ -37,7 +44,7 @@ export function canCover(ranges: readonly DeviceRange[], facts: DeviceFacts): bo
 export function rowsThatFit(weight: BoundWeight, multiple: number, { limits }: DeviceFacts): [number, number][] {
   const { rows, cols, type, range } = weight;
   const rowBytes = typeBytes(type, cols);
-  const limit = limits.maxStorageBufferBindingSize - limits.minStorageBufferOffsetAlignment;
+  const limit = mostBytes(limits) - limits.minStorageBufferOffsetAlignment;
   const most = Math.floor(limit / rowBytes / multiple) * multiple;
   if (most < 1) {
     throw new NtxError(
