@@ -1,8 +1,9 @@
 // What the webgpu backend promises beside its kernels: order, memory, errors that name their cause.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { DeviceRange, HostMemory } from '../../src/backend/backend.js';
+import { openDevice } from '../../src/backend/webgpu/adapter.js';
 import { measureReadBandwidth } from '../../src/backend/webgpu/read-bandwidth.js';
-import { createWebGpuBackend, type WebGpuBackend } from '../../src/backend/webgpu/webgpu.js';
+import { createWebGpuBackend, WebGpuBackend } from '../../src/backend/webgpu/webgpu.js';
 import { NtxError } from '../../src/errors.js';
 import { openTestDevice, SKIP_WEBGPU, TEST_ADAPTER } from '../webgpu-device.js';
 import * as norm from './norm-list.js';
@@ -100,10 +101,39 @@ describe.skipIf(SKIP_WEBGPU)('webgpu', () => {
     await expect(backend.read(bindings.buffers.get('y')!)).rejects.toThrow('the input');
   });
 
+  it('says that the device is lost, whatever is asked of it, and ends', async () => {
+    await backend.dispose();
+    const opened = await openDevice({ adapter: TEST_ADAPTER });
+    backend = new WebGpuBackend(opened);
+    const bindings = normBindings();
+    const { x, y } = Object.fromEntries(bindings.buffers);
+    const [ready, compiling] = [backend.record([NORM], bindings), backend.record([NORM, NORM], bindings)];
+    await ready.ready?.();
+    const memory = backend.allocateHost(x.bytes, 'staging');
+    const pass = backend.submit(ready, step(1));
+    const waiting = backend.submit(compiling, step(1));
+    const ends = Promise.allSettled([backend.read(y), backend.wait(pass), backend.wait(waiting)]);
+    opened.device.destroy();
+    for (const end of await ends) expect(String((end as PromiseRejectedResult).reason)).toMatch(/was lost/);
+    expect(() => backend.submit(ready, step(1))).toThrow(/was lost/);
+    expect(() => backend.record([NORM], bindings)).toThrow(/was lost/);
+    expect(() => backend.allocateDevice(16, 'more')).toThrow(/was lost/);
+    expect(() => memory.view(0, 16)).toThrow(/was lost/);
+    expect(() => backend.copy({ memory, offset: 0, bytes: x.bytes }, x)).toThrow(/was lost/);
+    await expect(backend.profile(ready, step(1))).rejects.toThrow(/was lost/);
+    await expect(backend.measureReadBandwidth(1 << 20)).rejects.toThrow(/was lost/);
+  });
+
   it('refuses what the device cannot hold or bind, naming it', async () => {
     // Default limits: on some devices a binding can be as long as a buffer.
     await backend.dispose();
     backend = await openTestDevice({ portable: true });
+    // As much as it says; kernels may load some bytes behind it.
+    const most = backend.device.allocationBytes!;
+    const longest = backend.allocateDevice(most, 'the longest');
+    expect(longest.buffer.size).toBeGreaterThanOrEqual(most + 64);
+    await backend.wait(backend.submit(backend.record([NORM], normBindings()), step(1)));
+    longest.free();
     const { maxBufferSize, maxStorageBufferBindingSize } = backend.facts.limits;
     expect(() => backend.allocateDevice(maxBufferSize + 1, 'too much')).toThrow(
       expect.objectContaining({ code: 'no-memory', message: expect.stringContaining('too much') }),

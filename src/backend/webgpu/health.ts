@@ -64,10 +64,10 @@ export class Health {
   }
 
   async #popScopes(what: string): Promise<void> {
-    const scopes = [0, 1, 2].map(() => this.device.popErrorScope());
+    // They reject when the device is gone, which `lost` reports.
+    const scopes = [0, 1, 2].map(() => this.device.popErrorScope().catch(() => null));
     for (const scope of scopes) {
-      // It rejects when the device is gone, which `lost` reports.
-      const error = await scope.catch(() => null);
+      const error = await scope;
       if (error) this.fail(deviceError(error, what));
     }
   }

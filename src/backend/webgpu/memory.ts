@@ -17,6 +17,16 @@ const MAP_MODE_WRITE = 0x2;
 
 /** Bindings, copies and mappings come in whole words; kernels may read vectors of four. */
 const PADDING = 16;
+/**
+ * Behind whatever kernels read: nothing clamps their indices, and they load some bytes that they do not use, a word behind a
+ * block that starts at one, up to 15 weights behind a row of floats.
+ */
+const BEYOND = 64;
+
+/** Bytes of the largest memory that a device can have. */
+export function allocationBytes({ maxBufferSize }: GPUSupportedLimits): number {
+  return Math.floor((maxBufferSize - BEYOND) / PADDING) * PADDING;
+}
 
 /** What memories need of the backend that they belong to. */
 export interface Owner {
@@ -66,6 +76,8 @@ export class GpuHostMemory implements HostMemory {
     if (!this.#mapped) {
       throw new NtxError('internal', `${this.label}: view() after a copy, before map()`, 'report this');
     }
+    // A device that is lost takes its mappings along.
+    if (this.#mapped.byteLength < this.bytes) this.owner.health.check();
     return new Uint8Array(this.#mapped, offset, bytes);
   }
 
@@ -129,10 +141,11 @@ export class TableMemory implements HostMemory {
 
 function createBuffer({ device, health }: Owner, descriptor: GPUBufferDescriptor): GPUBuffer {
   health.check();
-  const { size, label = '' } = descriptor;
-  const limit = device.limits.maxBufferSize;
-  const padded = Math.max(PADDING, Math.ceil(size / PADDING) * PADDING);
-  if (!(size >= 0 && padded <= limit)) {
+  const { size, label = '', usage } = descriptor;
+  const limit = allocationBytes(device.limits);
+  const whole = Math.max(PADDING, Math.ceil(size / PADDING) * PADDING);
+  const padded = whole + (usage & USAGE.STORAGE ? BEYOND : 0);
+  if (!(size >= 0 && size <= limit)) {
     throw new NtxError(
       'no-memory',
       `${label}: expected a buffer of ${size} bytes; the device's have at most ${limit}`,

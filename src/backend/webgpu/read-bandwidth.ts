@@ -48,11 +48,15 @@ export async function deviceReadBandwidth(device: GPUDevice, bytes: number, piec
   const piece = Math.min(pieceBytes, bytes, maxBufferSize, maxStorageBufferBindingSize);
   const buffer = await allocate(device, Math.min(bytes, maxBufferSize));
   try {
-    const reader = await Reader.create(device, buffer, Math.min(piece, buffer.size));
-    let best = Number.POSITIVE_INFINITY;
-    for (const groups of LAUNCHES) best = Math.min(best, await reader.best(groups));
-    reader.destroy();
-    return reader.bytes / best;
+    const reader = new Reader(device, buffer, Math.min(piece, buffer.size));
+    try {
+      await reader.fill();
+      let best = Number.POSITIVE_INFINITY;
+      for (const groups of LAUNCHES) best = Math.min(best, await reader.best(groups));
+      return reader.bytes / best;
+    } finally {
+      reader.destroy();
+    }
   } finally {
     buffer.destroy();
   }
@@ -83,20 +87,22 @@ interface Prepared {
 /** Passes over whole pieces of a buffer that hold known numbers. */
 class Reader {
   readonly bytes: number;
+  readonly #piece: number;
   readonly #sum: number;
   readonly #total: GPUBuffer;
   readonly #result: GPUBuffer;
   readonly #module: GPUShaderModule;
   readonly #queries: GPUQuerySet | null;
 
-  private constructor(
+  constructor(
     private readonly device: GPUDevice,
     private readonly buffer: GPUBuffer,
-    private readonly piece: number,
+    pieceBytes: number,
   ) {
-    const pieces = Math.floor(buffer.size / piece);
-    this.bytes = pieces * piece;
-    this.#sum = sumOf(piece / 4, pieces);
+    this.#piece = Math.floor(pieceBytes / ALIGNMENT) * ALIGNMENT;
+    const pieces = Math.floor(buffer.size / this.#piece);
+    this.bytes = pieces * this.#piece;
+    this.#sum = sumOf(this.#piece / 4, pieces);
     this.#module = device.createShaderModule({ label: 'read bandwidth', code: wgsl('read-bandwidth') });
     const usage = USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST | USAGE.QUERY_RESOLVE;
     // Timestamps are resolved to multiples of 256.
@@ -106,10 +112,8 @@ class Reader {
     this.#queries = timed ? device.createQuerySet({ type: 'timestamp', count: 2 }) : null;
   }
 
-  static async create(device: GPUDevice, buffer: GPUBuffer, pieceBytes: number): Promise<Reader> {
-    const reader = new Reader(device, buffer, Math.floor(pieceBytes / ALIGNMENT) * ALIGNMENT);
-    await reader.#run(await reader.#prepare('fill', LAUNCHES[0]), null);
-    return reader;
+  async fill(): Promise<void> {
+    await this.#run(await this.#prepare('fill', LAUNCHES[0]), null);
   }
 
   /** Seconds of the fastest pass with so many workgroups. */
@@ -130,11 +134,11 @@ class Reader {
   }
 
   async #prepare(entryPoint: 'main' | 'fill', groups: number): Promise<Prepared> {
-    const constants = { QUADS: this.piece / 16, THREADS: 256 * groups };
+    const constants = { QUADS: this.#piece / 16, THREADS: 256 * groups };
     const compute = { module: this.#module, entryPoint, constants };
     const pipeline = await this.device.createComputePipelineAsync({ layout: 'auto', compute });
-    const bindGroups = Array.from({ length: this.bytes / this.piece }, (_, p) => {
-      const resource = { buffer: this.buffer, offset: p * this.piece, size: this.piece };
+    const bindGroups = Array.from({ length: this.bytes / this.#piece }, (_, p) => {
+      const resource = { buffer: this.buffer, offset: p * this.#piece, size: this.#piece };
       const entries =
         entryPoint === 'fill'
           ? [{ binding: 2, resource }]

@@ -70,11 +70,40 @@ export class Recorder {
       memories.push(memory);
       return memory.buffer;
     };
+    const free = () => {
+      for (const memory of memories) memory.free();
+    };
+    try {
+      const { memory, buffers } = this.#allocate(ops, plans, bindings, allocate);
+      const jobs = new Set<Promise<unknown>>();
+      // Dawn's messages name the objects by their labels: one guard serves all.
+      const { value: compiled, settled } = this.owner.health.guard('record', () =>
+        plans.map((plan, index) =>
+          this.#named(ops[index], index, () => this.#compile(plan, index, bindings.sizes, buffers, jobs)),
+        ),
+      );
+      const bound = settled.then(() => this.owner.health.check());
+      const compilation = new Compilation([...jobs], bound);
+      const taken = { device: memories.reduce((sum, { bytes }) => sum + bytes, 0), host: memory.staged.length };
+      return new GpuList(segments, stepLimits(ops, bindings), compiled, memory, compilation, taken, free);
+    } catch (error) {
+      free();
+      throw error;
+    }
+  }
+
+  /** What a list has of its own. */
+  #allocate(
+    ops: readonly Op[],
+    plans: readonly KernelPlan[],
+    bindings: Bindings,
+    allocate: (bytes: number, label: string, usage?: number) => GPUBuffer,
+  ): { memory: StepMemory; buffers: ListBuffers } {
     const { maxRows, maxOutputs } = bindings.sizes;
     const stepBytes = new StepBuffer(maxRows, maxOutputs).words.byteLength;
     const embeds = this.#embedSources(ops, bindings, stepBytes);
     const uploadBytes = [...embeds.values()].reduce((_, { offset, stride }) => offset + stride * maxRows, stepBytes);
-    const scratchBytes = Math.max(...plans.map((plan) => plan.scratchBytes), 0);
+    const scratchBytes = plans.reduce((most, plan) => Math.max(most, plan.scratchBytes), 0);
     const memory: StepMemory = {
       buffer: allocate(uploadBytes, 'step buffer', USAGE.STORAGE | USAGE.UNIFORM | USAGE.COPY_DST),
       staged: new Uint8Array(uploadBytes),
@@ -84,24 +113,9 @@ export class Recorder {
       step: memory.buffer,
       stepBytes,
       scratch: scratchBytes > 0 ? allocate(scratchBytes, 'scratch') : null,
-      embedded: new Map(
-        [...embeds].map(([op, { offset, stride }]) => [op, { offset, size: stride * bindings.sizes.maxRows }]),
-      ),
+      embedded: new Map([...embeds].map(([op, { offset, stride }]) => [op, { offset, size: stride * maxRows }])),
     };
-    const jobs = new Set<Promise<unknown>>();
-    // Dawn's messages name the objects by their labels: one guard serves all.
-    const { value: compiled, settled } = this.owner.health.guard('record', () =>
-      plans.map((plan, index) =>
-        this.#named(ops[index], index, () => this.#compile(plan, index, bindings.sizes, buffers, jobs)),
-      ),
-    );
-    const bound = settled.then(() => this.owner.health.check());
-    const onDispose = () => {
-      for (const memory of memories) memory.free();
-    };
-    const taken = { device: memories.reduce((sum, { bytes }) => sum + bytes, 0), host: uploadBytes };
-    const compilation = new Compilation([...jobs], bound);
-    return new GpuList(segments, stepLimits(ops, bindings), compiled, memory, compilation, taken, onDispose);
+    return { memory, buffers };
   }
 
   #named<T>({ kind }: Op, index: number, work: () => T): T {
@@ -164,7 +178,9 @@ export class Recorder {
   #bind(slot: BindingSlot, op: number, { step, stepBytes, scratch, embedded }: ListBuffers): Bound | null {
     const whole = (buffer: GPUBuffer | null | undefined, type: BindingType): Bound => {
       if (!buffer) throw new NtxError('internal', `the plan binds ${slot} and does not ask for it`, 'report this');
-      return { buffer, offset: 0, size: buffer.size, type };
+      const bound = { buffer, offset: 0, size: buffer.size, type } as const;
+      this.#checkLimits(bound, buffer.label);
+      return bound;
     };
     switch (slot) {
       case null:

@@ -23,7 +23,15 @@ import { closeGpu } from './binding.js';
 import { Health } from './health.js';
 import type { DeviceFacts } from './kernel.js';
 import { GpuList } from './list.js';
-import { checkRange, GpuHostMemory, GpuMemory, type Owner, TableMemory, wholeWords } from './memory.js';
+import {
+  allocationBytes,
+  checkRange,
+  GpuHostMemory,
+  GpuMemory,
+  type Owner,
+  TableMemory,
+  wholeWords,
+} from './memory.js';
 import { Pace } from './pace.js';
 import { timePass } from './profile.js';
 import { ReadBack } from './read-back.js';
@@ -61,7 +69,7 @@ export class WebGpuBackend implements Backend {
       name: `${entry.name} (${entry.api})`,
       kind: entry.kind,
       memoryBytes: entry.kind === 'software-gpu' ? totalmem() : 0,
-      allocationBytes: device.limits.maxBufferSize,
+      allocationBytes: allocationBytes(device.limits),
       offsetAlignment: device.limits.minStorageBufferOffsetAlignment,
       hostIsDevice: false,
     };
