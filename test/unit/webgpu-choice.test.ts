@@ -5,6 +5,7 @@ import { canHandOn } from '../../src/backend/webgpu/flow.js';
 import type { DeviceFacts } from '../../src/backend/webgpu/kernel.js';
 import { chooseProducts } from '../../src/backend/webgpu/kernels/product-choice.js';
 import { canCover, rowsThatFit } from '../../src/backend/webgpu/kernels/product-ranges.js';
+import { wgsl } from '../../src/backend/webgpu/wgsl.js';
 
 /** A device with the default limits of WebGPU, but for these. */
 function device(limits: Partial<GPUSupportedLimits> = {}, lanes: readonly [number, number] = [0, 0]): DeviceFacts {
@@ -63,6 +64,12 @@ describe.each(DEVICES)('products on a device with %s', (_, facts) => {
       }
     }
   });
+});
+
+it('says so where a type has no text yet', () => {
+  expect(() => wgsl('quant/words', 'quant/q9_9')).toThrow(
+    expect.objectContaining({ code: 'unsupported', message: expect.stringContaining('quant/q9_9.wgsl') }),
+  );
 });
 
 describe('matrices in bindings', () => {
