@@ -3,7 +3,6 @@
 const ITEM_WORDS = 8u;
 const RUNS = 4u;
 const SUB = 16u;
-const LARGEST_CODE = 3u;
 const HAS_OFFSET = true;
 
 /// Item: (block, which 128 weights, which two of their eight words).

@@ -2,7 +2,6 @@
 const ITEM_WORDS = 4u;
 const RUNS = 2u;
 const SUB = 32u;
-const LARGEST_CODE = 8u;
 const HAS_OFFSET = false;
 
 fn run_at(item: u32, run: u32) -> u32 {

@@ -2,7 +2,6 @@
 const ITEM_WORDS = 4u;
 const RUNS = 2u;
 const SUB = 32u;
-const LARGEST_CODE = 15u;
 const HAS_OFFSET = true;
 
 fn run_at(item: u32, run: u32) -> u32 {

@@ -3,7 +3,6 @@
 const ITEM_WORDS = 8u;
 const RUNS = 2u;
 const SUB = 32u;
-const LARGEST_CODE = 15u;
 const HAS_OFFSET = true;
 
 /// Item: (block, quad of codes).

@@ -4,7 +4,6 @@
 const ITEM_WORDS = 8u;
 const RUNS = 4u;
 const SUB = 16u;
-const LARGEST_CODE = 32u;
 const HAS_OFFSET = false;
 
 /// Item: (block, which 128 weights, which two of the eight words of a plane).

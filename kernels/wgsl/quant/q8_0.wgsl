@@ -2,7 +2,6 @@
 const ITEM_WORDS = 2u;
 const RUNS = 1u;
 const SUB = 32u;
-const LARGEST_CODE = 128u;
 const HAS_OFFSET = false;
 
 fn run_at(item: u32, run: u32) -> u32 {
