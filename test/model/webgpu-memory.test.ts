@@ -27,7 +27,7 @@ describe.skipIf(SKIP_WEBGPU)('decoding', () => {
     const options = { backend: 'webgpu', adapter: TEST_ADAPTER, context: CONTEXT } as const;
     model = await onTestDevice(() => loadModel(STORIES, options));
     await decode(200);
-  });
+  }, 300_000);
 
   afterAll(() => model?.dispose());
 
