@@ -80,6 +80,8 @@ class Simulator {
 
   private stuck: bool = false;
   private now: f64 = 0;
+  /** When the pass began. */
+  private began: f64 = 0;
   private pass: i32 = 0;
   private unit: i32 = 0;
   private phase: i32 = WAITING;
@@ -139,7 +141,6 @@ class Simulator {
   }
 
   run(): Simulation {
-    let before: f64 = 0;
     let last: f64 = -1;
     while (this.pass < MAX_PASSES) {
       const pass = this.pass;
@@ -152,25 +153,32 @@ class Simulator {
         this.result.seconds = Infinity;
         break;
       }
-      const seconds = this.now - before;
+      const seconds = this.now - this.began;
       const steady = pass > 1 && Math.abs(seconds - last) <= SAME * seconds;
       this.result.seconds = seconds;
       if (steady || this.pass === MAX_PASSES) break;
       last = seconds;
-      before = this.now;
+      this.began = this.now;
     }
-    // Several drives are one resource, as busy as the busiest of them.
+    // What goes on has worked in this pass as well. Several drives are one resource, as busy as the busiest of them.
+    if (this.link.active) this.busy[LINK_BUSY] += this.sinceBegin(this.link);
     for (let drive = 0; drive < this.driveBusy.length; drive++) {
+      if (this.disk[drive].active) this.driveBusy[drive] += this.sinceBegin(this.disk[drive]);
       this.busy[DISK_BUSY] = Math.max(this.busy[DISK_BUSY], this.driveBusy[drive]);
     }
     for (let i = 0; i < RESOURCES; i++) this.result.busy[i] = this.busy[i];
     this.result.aside = this.aside;
     for (let i = 0; i < this.events.length; i++) {
       const event = this.events[i];
-      const begin = event.begin - before;
-      this.result.events.push(new Event(event.resource, event.lane, event.unit, begin, event.end - before));
+      const begin = event.begin - this.began;
+      this.result.events.push(new Event(event.resource, event.lane, event.unit, begin, event.end - this.began));
     }
     return this.result;
+  }
+
+  /** Seconds that a task has worked in this pass so far. */
+  private sinceBegin(task: Task): f64 {
+    return this.now - Math.max(task.begin, this.began);
   }
 
   /** Starts what can start, goes on to the first end of something, and ends it. */
@@ -195,7 +203,7 @@ class Simulator {
       const task = this.disk[drive];
       if (!this.advance(task, soonest)) continue;
       task.end = this.now + soonest;
-      this.driveBusy[drive] += task.end - task.begin;
+      this.driveBusy[drive] += soonest + this.sinceBegin(task);
       this.record(DISK_BUSY, drive, task.unit, task.begin, task.end);
       this.drained[drive]++;
     }
@@ -219,7 +227,7 @@ class Simulator {
   }
 
   private note(resource: i32, task: Task): void {
-    this.busy[resource] += this.now - task.begin;
+    this.busy[resource] += this.sinceBegin(task);
     this.record(resource, 0, task.unit, task.begin, this.now);
   }
 
