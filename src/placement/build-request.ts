@@ -44,11 +44,13 @@ export function buildRequest(gguf: GgufModel, model: Model, machine: Machine, op
   const cpu = hostIsDevice || options.cpuComputes === false ? null : cpuRatesOf(machine, threads);
   const classes = rowClasses(model, machine, sizes, rows);
   const { onDevice, inHost } = residentsOf(model, sizes, options.passes);
+  const disks = gguf.files.map((_, file) => options.disks?.[file] ?? 0);
+  const used = [...new Set(disks)].sort((a, b) => a - b);
   return {
     units: model.units.map((unit) => unitOf(unit, model, machine, cpu, classes, sizes)),
     classes,
-    files: gguf.files.map(({ bytes }, index) => ({ bytes, drive: options.disks?.[index] ?? 0 })),
-    drives: drivesOf(machine),
+    files: gguf.files.map(({ bytes }, file) => ({ bytes, drive: used.indexOf(disks[file]) })),
+    drives: drivesOf(machine, used),
     device: hostIsDevice ? null : { bytes: required(budgets.device).bytes, residents: onDevice },
     host: { bytes: budgets.host.bytes, residents: hostIsDevice ? [...onDevice, ...inHost] : inHost },
     link: linkOf(machine),
@@ -225,11 +227,19 @@ function hostMemoryOf({ host, link }: Machine): HostMemoryRates {
   };
 }
 
-function drivesOf({ name, disks }: Machine): Drive[] {
+/** MAX_DRIVES of planner/request.ts. */
+const MOST_DRIVES = 8;
+
+/** Those that the model lies on: a machine that has run many models knows many. */
+function drivesOf({ name, disks }: Machine, used: readonly number[]): Drive[] {
   if (disks.length === 0) {
     throw new NtxError('bad-file', `the description of ${name} has no disk`, 'add one that the model lies on');
   }
-  return disks.map(driveOf);
+  if (used.length > MOST_DRIVES) {
+    const message = `the model's files lie on ${used.length} drives; expected at most ${MOST_DRIVES}`;
+    throw new NtxError('unsupported', message, 'put them on fewer');
+  }
+  return used.map((disk) => driveOf(disks[disk]));
 }
 
 /** Of one read of a plan: the reader cuts it for the drive, and a unit is one read or a few. */

@@ -85,14 +85,7 @@ export function planFor(gguf: GgufModel, model: Model, machine: Machine, options
     const question = { gguf, model, machine, options, budgets, threads };
     // Nothing is out of VRAM then: a device is used for what was asked to run on it, slow as it may be.
     const fits = fitsDevice(model, machine.device, options.sizes, budgets, threads);
-    if (fits || options.cpuComputes === false) return settle(question, false);
-    try {
-      return settle(question, true);
-    } catch (error) {
-      if (!(error instanceof NtxError) || error.code !== 'no-memory') throw error;
-      // What the CPU computes with may be what has no room.
-      return settle(question, false);
-    }
+    return settle(question, !fits && options.cpuComputes !== false);
   };
   if (options.threads !== undefined || machine.link === null) return plan(options.threads ?? cores);
   const first = plan(Math.max(1, cores - 1)); // what enqueues needs a core
@@ -142,7 +135,15 @@ function settle(question: Question, cpuComputes: boolean): Placement {
   let passes: PassBytes = { device: lists * one.device, host: lists * one.host, cpu: 0 };
   for (;;) {
     const request = buildRequest(gguf, model, machine, { sizes, budgets, rows, disks, threads, cpuComputes, passes });
-    const answer = planModel(request, options.pure && PURE_KINDS[options.pure]);
+    let answer: PlanAnswer;
+    try {
+      answer = planModel(request, options.pure && PURE_KINDS[options.pure]);
+    } catch (error) {
+      // What the CPU computes with, and what it makes of the device's passes, may be what has no room.
+      const asksMore = passes.cpu > 0 || passes.device > one.device;
+      if (asksMore && error instanceof NtxError && error.code === 'no-memory') return settle(question, false);
+      throw error;
+    }
     const taken = bytesOf(answer.plan);
     const settled = withPasses(request, model, sizes, taken);
     if (holds(settled, answer)) return { request: settled, answer, budgets, cpuThreads: threads };

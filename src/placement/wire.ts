@@ -30,6 +30,9 @@ const STATUSES = ['planned', 'malformed', 'no-room', 'stuck'] as const;
 const TIERS: readonly Tier[] = ['device', 'host-copy', 'host-compute', 'disk'];
 const RESOURCES: readonly Resource[] = ['compute', 'link', 'disk', 'cpu', 'host-memory'];
 
+/** More than any machine has: a description may say so. The planner adds up whole numbers. */
+const MOST_BYTES = 2 ** 52;
+
 /** Bytes that residents leave of a budget; may be below 0. */
 export function freeBytes({ bytes, residents }: Budget): number {
   return residents.reduce((left, resident) => left - resident.bytes, bytes);
@@ -38,7 +41,8 @@ export function freeBytes({ bytes, residents }: Budget): number {
 /** The request's words. */
 export function encodeRequest(request: PlanRequest, kind: PlacementKind = 'free'): Float64Array<ArrayBuffer> {
   const { device, host, link, hostMemory, classes, drives, files, units, rings } = request;
-  const free = (budget: Budget | null) => (budget ? Math.max(0, Math.floor(freeBytes(budget))) : 0);
+  const free = (budget: Budget | null) =>
+    budget ? Math.min(MOST_BYTES, Math.max(0, Math.floor(freeBytes(budget)))) : 0;
   const words = [TAG.request, VERSION, KINDS.indexOf(kind)];
   words.push(Number(device !== null), Number(link?.overlapsKernels ?? false), Number(link?.sharesPages ?? false));
   words.push(rings?.slots ?? 0, rings?.staging ?? 0);

@@ -146,6 +146,18 @@ describe('the request of a 70B model', () => {
     expect(units[0].work[0].cpuSeconds).toBeNull();
   });
 
+  test('has the drives that the files lie on, of however many the machine has', () => {
+    const disks = Array.from({ length: 12 }, (_, i) => ({ ...machine.disks[0], mount: `/${i}`, rate: 1e9 + i }));
+    const split = { ...gguf, files: [0, 1, 2].map((i) => ({ ...gguf.files[0], path: `${i}` })) };
+    const options = { sizes: SIZES, budgets: BUDGETS, rows: 1 };
+    const { drives, files } = buildRequest(split, model, { ...machine, disks }, { ...options, disks: [11, 3, 11] });
+    expect(drives.map(({ bytesPerSecond }) => bytesPerSecond)).toEqual([1e9 + 3, 1e9 + 11]);
+    expect(files.map(({ drive }) => drive)).toEqual([1, 0, 1]);
+    const many = { ...gguf, files: disks.map(() => gguf.files[0]) };
+    const everywhere = { ...options, disks: disks.map((_, i) => i) };
+    expect(() => buildRequest(many, model, { ...machine, disks }, everywhere)).toThrow(/lie on 12 drives/);
+  });
+
   test('a description without a disk, or without rates, is refused with a sentence', () => {
     expect(() => request(1, SIZES, { ...machine, disks: [] })).toThrow(/has no disk/);
     const blind = { ...machine, device: { ...machine.device, products: {} } };
