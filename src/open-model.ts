@@ -25,6 +25,10 @@ export interface OpenedModel {
  * Reads and checks a model's header, tokenizer and architecture. Throws NtxError for anything that ntx cannot run.
  */
 export async function openModel(path: string, { nvme, unsafeNoIommu }: DriveChoice = {}): Promise<OpenedModel> {
+  if (typeof path !== 'string' || path.includes('\0')) {
+    const message = `the path of a model: expected a text without NUL characters, got ${JSON.stringify(path)}`;
+    throw new NtxError('bad-argument', message, 'give the path of a .gguf file; of a URL, fileURLToPath(url)');
+  }
   const drive = nvme === undefined ? null : await modelFromDrive(path, nvme, unsafeNoIommu);
   try {
     const gguf = attachedModel(path)?.gguf ?? (await openFile(path));

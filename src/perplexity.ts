@@ -37,8 +37,9 @@ export async function perplexity(
   options: PerplexityOptions = {},
 ): Promise<PerplexityResult> {
   const window = checkWindow(options.window ?? DEFAULT_WINDOW, model.context);
+  const most = checkWindows(options.windows);
   const tokens = model.tokenizer.encode(text);
-  const windows = Math.min(options.windows ?? Number.POSITIVE_INFINITY, Math.floor(tokens.length / window));
+  const windows = Math.min(most, Math.floor(tokens.length / window));
   if (windows < 1) {
     const message = `the text has ${tokens.length} tokens; one window takes ${window}`;
     throw new NtxError('bad-prompt', message, 'give a longer text or a smaller window');
@@ -65,6 +66,12 @@ function checkWindow(window: number, context: number): number {
     `window: expected an even number of tokens from 4 to the context of ${context}, got ${window}`,
     'give another window, or load the model with a larger context',
   );
+}
+
+function checkWindows(windows = Number.POSITIVE_INFINITY): number {
+  if (windows >= 1 && (Number.isInteger(windows) || windows === Number.POSITIVE_INFINITY)) return windows;
+  const message = `windows: expected a whole number from 1 on, got ${windows}`;
+  throw new NtxError('bad-argument', message, 'leave it out for all that the text fills');
 }
 
 /** Negative log-likelihood of each token after the first of the window's second half, in slot 0. */

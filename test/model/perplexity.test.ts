@@ -78,6 +78,9 @@ describe('the method', () => {
 
   test.each([
     [{ window: 15 }, text],
+    [{ windows: 0 }, text],
+    [{ windows: 1.5 }, text],
+    [{ windows: Number.NaN }, text],
     [{ window: 1024 }, text],
     [{ window: 512 }, 'too short'],
   ])('%o with such a text is refused', async (options, given) => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Backend } from '../../src/backend/backend.js';
 import { NtxError } from '../../src/errors.js';
 import { LanguageModel } from '../../src/language-model.js';
-import type { OpenedModel } from '../../src/open-model.js';
+import { type OpenedModel, openModel } from '../../src/open-model.js';
 import type { GenerateOptions, Summary } from '../../src/options.js';
 import { FakeBackend } from './fake-backend.js';
 
@@ -91,6 +91,10 @@ describe('options', () => {
     const unlimited = await run(model, 'abc', { maxTokens: Number.POSITIVE_INFINITY });
     expect(unlimited[1].finishReason).toBe('context');
   });
+});
+
+test.each([null, 5, new URL('file:///model.gguf'), 'a\0b'])('the path %j is refused', async (path) => {
+  await expect(openModel(path as string)).rejects.toMatchObject({ code: 'bad-argument' });
 });
 
 test('a token of the embedding that the vocabulary lacks has no text', async () => {
