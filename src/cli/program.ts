@@ -67,6 +67,9 @@ export function createProgram(): Command {
 function usageError(error: CommanderError, args: readonly string[]): NtxError {
   const [sentence, suggestion] = error.message.replace(/^error: /, '').split('\n');
   const known = createProgram().commands.some((command) => command.name() === args[0]);
-  const advice = suggestion?.replace(/^\((.*)\)$/, '$1') || `see ntx ${known ? `${args[0]} ` : ''}--help`;
+  // Other programs take it as an argument.
+  const isPrompt = error.code === 'commander.excessArguments' && args[0] === 'run';
+  const help = isPrompt ? 'give the prompt with -p "..."' : `see ntx ${known ? `${args[0]} ` : ''}--help`;
+  const advice = suggestion?.replace(/^\((.*)\)$/, '$1') || help;
   return new NtxError('bad-argument', sentence, advice, { cause: error });
 }

@@ -81,6 +81,11 @@ test('help of a command that there is not is an error', async () => {
   await expect(runCli(['nvme', 'help', 'sing'])).rejects.toThrow(/unknown command 'sing'/);
 });
 
+test('a prompt without its option gets it as advice', async () => {
+  await expect(runCli(['run', 'a.gguf', 'Hello'])).rejects.toMatchObject({ advice: expect.stringContaining('-p') });
+  await expect(runCli(['inspect', 'a.gguf', 'b'])).rejects.toMatchObject({ advice: 'see ntx inspect --help' });
+});
+
 test('sentences are broken between words on terminals, and nowhere else', () => {
   const sentence = `ntx: ${'a word and '.repeat(20)}/a/path/that/is/not/broken/${'x'.repeat(60)}.`;
   const lines = wrapped(sentence, 80).split('\n');
