@@ -130,3 +130,15 @@ function nextRun(request: Request, runs: Run[], drive: i32, from: i32): i32 {
   while (at < runs.length && request.fileDrive[runs[at].file] !== drive) at++;
   return at;
 }
+
+/** Seconds that a drive works for these reads. */
+export function driveWork(request: Request, reads: Reads, drive: i32): f64 {
+  let bytes: f64 = 0;
+  let requests: f64 = 0;
+  for (let i = 0; i < reads.file.length; i++) {
+    if (request.fileDrive[reads.file[i]] !== drive) continue;
+    bytes += reads.bytes[i];
+    requests++;
+  }
+  return requests > 0 ? readSeconds(request, drive, bytes, requests) : 0;
+}

@@ -1,18 +1,8 @@
 // Plays a class's schedule event by event: one chain of units, a link that copies into the ring, drives that read into staging.
 // Passes follow each other, with prefetch across their ends, until two take the same time. Where CPU kernels, copies and disk
 // DMA meet in host memory they slow each other down; where a device has one queue, copies and kernels take turns in it.
-import {
-  contention,
-  copySeconds,
-  DISK,
-  LINKED,
-  modeOf,
-  ON_CPU,
-  ON_DEVICE,
-  readSeconds,
-  stagedCopySeconds,
-} from './cost';
-import { Reads } from './extents';
+import { contention, copySeconds, DISK, LINKED, modeOf, ON_CPU, ON_DEVICE, stagedCopySeconds } from './cost';
+import { driveWork } from './extents';
 import { Request } from './request';
 import { Schedule, Transfers } from './schedule';
 import { reaches, Task } from './task';
@@ -388,15 +378,4 @@ class Simulator {
   private traffic(task: Task): f64 {
     return task.active ? task.traffic * task.speed : 0;
   }
-}
-
-function driveWork(request: Request, reads: Reads, drive: i32): f64 {
-  let bytes: f64 = 0;
-  let requests: f64 = 0;
-  for (let i = 0; i < reads.file.length; i++) {
-    if (request.fileDrive[reads.file[i]] !== drive) continue;
-    bytes += reads.bytes[i];
-    requests++;
-  }
-  return requests > 0 ? readSeconds(request, drive, bytes, requests) : 0;
 }
