@@ -47,13 +47,16 @@ export function copySeconds(request: Request, bytes: f64): f64 {
   return request.copySeconds + bytes / rate;
 }
 
+/** Of a copy's seconds: what costs the same from RAM, while there is room, is not read from a drive in every pass. */
+const PREFERS_RAM: f64 = 0.001;
+
 /** Copies out of staging go tensor by tensor: the file's gaps between them are not the slot's. */
 export function stagedCopySeconds(request: Request, unit: i32): f64 {
   let seconds: f64 = 0;
   for (let range = request.firstRange[unit]; range < request.firstRange[unit + 1]; range++) {
     seconds += copySeconds(request, request.rangeBytes[range]);
   }
-  return seconds;
+  return seconds * (1 + PREFERS_RAM);
 }
 
 /** Gaps take room in staging, and a drive that was busy while it was measured seems to ask much for a request. */

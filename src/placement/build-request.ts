@@ -208,8 +208,14 @@ export function withPasses(request: PlanRequest, model: Model, sizes: PassSizes,
 function linkOf(machine: Machine): Link | null {
   const best = bestCopies(machine);
   if (!machine.link || !best) return null;
+  let fastest = 0;
   return {
-    curve: best.copies.map(({ bytes, rate }) => ({ pieceBytes: bytes, bytesPerSecond: rate })),
+    // A copy is as fast as a shorter one: where it was measured to be slower, that is noise. Plans would read units from drives for
+    // it, since those are copied tensor by tensor.
+    curve: best.copies.map(({ bytes, rate }) => {
+      fastest = Math.max(fastest, rate);
+      return { pieceBytes: bytes, bytesPerSecond: fastest };
+    }),
     copySeconds: machine.link.copyAfterPassSeconds,
     overlapsKernels: machine.device.copiesOverlapKernels,
     sharesPages: machine.device.sharesPages,

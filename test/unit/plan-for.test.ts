@@ -47,6 +47,18 @@ describe('budgets of a plan', () => {
     expect(answer.use.device + answer.use.slots + residents).toBeLessThanOrEqual(3 * GIB);
   });
 
+  test('what RAM has room for is not read from disk, however noisy the link was while it was measured', () => {
+    const { link } = h100;
+    const rate = (factor: number) => factor * link!.copies.at(-1)!.rate;
+    const copies = [1, 1.02, 1, 0.98].map((factor, i) => ({ bytes: 2 ** (20 + 3 * i), rate: rate(factor) }));
+    for (const gibibytes of [1.5, 3]) {
+      const options = { vram: { bytes: gibibytes * GIB }, pure: 'host-copy' } as const;
+      const { tiers } = plan({ ...h100, link: { ...link!, copies } }, options).answer.plan;
+      expect(tiers).toContain('host-copy');
+      expect(tiers).not.toContain('disk');
+    }
+  });
+
   test('without the CPU nothing is computed there, which takes longer', () => {
     const vram = { bytes: 3 * GIB };
     const [free, streamed] = [true, false].map((cpuComputes) => plan(h100, { vram, cpuComputes }).answer);
