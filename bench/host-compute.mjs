@@ -108,7 +108,9 @@ const result = {
 };
 console.log(JSON.stringify(result));
 if (values.save) {
-  saveResult(`host-compute-${basename(path, '.gguf')}-${values.backend}${values.planned ? '-planned' : ''}`, result);
+  const isPure = numbers('shares').every((share) => share === 0 || share === 1);
+  const suffix = values.planned ? '-planned' : isPure ? '-pure' : '';
+  saveResult(`host-compute-${basename(path, '.gguf')}-${values.backend}${suffix}`, result);
 }
 await backend.dispose();
 

@@ -147,6 +147,17 @@ function onCpuRows() {
   });
 }
 
+/** The planner's mixture beside what only copies and what only computes, over budgets of VRAM. */
+function mixesRows() {
+  return newest(/^mixes-/).flatMap(({ file }) => {
+    const each = result(file);
+    const cell = (run) => `${rate(1 / run.seconds)} (${significant(1 / run.predicted)})`;
+    return each.points.map(({ vram, planned, streamed, computed, slower }) => [
+      ...[modelName(each), `${vram} GiB`, cell(planned), cell(streamed), cell(computed), digits(slower, 2), linked(file)],
+    ]);
+  });
+}
+
 /** Beside node-llama-cpp, in the same run. */
 function compareRows() {
   return newest(/^compare-/).map(({ file }) => {
@@ -255,6 +266,14 @@ export const TABLES = {
     command: 'npm run bench -- --only host-compute',
     heads: ['model', 'VRAM', 'of what streams, on the CPU', 'sequences', 'decode', 'link busy', 'CPU busy', 'result'],
     rows: onCpuRows,
+  },
+  mixes: {
+    command: 'npm run bench -- --only host-compute',
+    heads: [
+      ...['model', 'VRAM', 'planned (predicted)', 'only copied', 'computed as far as can be'],
+      ...['seconds, of the better', 'result'],
+    ],
+    rows: mixesRows,
   },
   compare: {
     command: 'npm run bench -- --only compare',
