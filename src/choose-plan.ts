@@ -71,6 +71,16 @@ export async function choosePlan(
   };
   const vram = wish('--vram', options.vram, memories.device);
   const ram = wish('--ram', options.ram, memories.host);
+  const { name, kind } = backend.device;
+  if (kind === 'discrete-gpu' && memories.device === null && vram === undefined && ram === undefined) {
+    if (!onlyFree) return null; // it is tried
+    const message = `there is no room for all of the model, and ${name} does not say how much memory it has`;
+    throw new NtxError(
+      'no-memory',
+      message,
+      'say how much of it ntx may take: --vram 12GiB, or choose a smaller model',
+    );
+  }
   if (fits(opened, backend, sizes, { memories, vram, ram, threads: options.threads })) return null;
   const { gguf, model } = opened;
   const { signal, onMeasure: onProgress, threads, maxRows, pure } = options;
@@ -109,14 +119,12 @@ function withMoreRows(first: ChosenPlan, plan: (rows: number) => ChosenPlan): Ch
   return best;
 }
 
-/** All weights fit where they would be computed with. A device that does not say what it has is tried, unless the user says. */
+/** All weights fit where they would be computed with. */
 function fits(
   { model }: OpenedModel,
   { device }: Backend,
   sizes: PassSizes,
   { memories, vram, ram, threads = cpus().length }: Budgeted,
 ): boolean {
-  const isSilent = device.kind === 'discrete-gpu' && memories.device === null;
-  if (isSilent && vram === undefined && ram === undefined) return true;
   return fitsDevice(model, device, sizes, budgetsOf(device, { memories, vram, ram }), threads);
 }
