@@ -27,7 +27,7 @@ afterAll(() => {
 });
 
 describe('the program', () => {
-  test('writes the same with most weights on disk, with and without checksums', async () => {
+  test('writes the same with weights on disk, with and without checksums', async () => {
     const wanted = await ntx([...WRITE, '--backend', 'cpu'], { env });
     expect(wanted.status).toBe(0);
     for (const flags of [SMALL, [...SMALL, '--verify']]) {
@@ -56,7 +56,7 @@ describe('the program', () => {
     const json = await ntx([...bench, '--timeline', trace, '--json'], { env });
     const { stream } = JSON.parse(json.stdout);
     expect(stream.busy.disk).toBeGreaterThan(0);
-    expect(stream.bytes.disk).toBeGreaterThan(4e6);
+    expect(stream.bytes.disk).toBeGreaterThan(1e6);
     expect(stream.predicted.busy.disk).toBeGreaterThan(0);
     const { traceEvents } = JSON.parse(readFileSync(trace, 'utf8'));
     const reads = traceEvents.filter((event: { cat?: string }) => event.cat === 'disk');
