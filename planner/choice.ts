@@ -27,7 +27,7 @@ export class Choice {
   }
 
   count(group: i32, code: i32): i32 {
-    return this.counts[group * this.problem.kinds + code];
+    return unchecked(this.counts[group * this.problem.kinds + code]);
   }
 
   /** Takes a code for every unit; false when one of them may not have its code. */
@@ -69,10 +69,10 @@ export class Choice {
     this.slot = 0;
     this.stage = 0;
     for (let group = 0; group < problem.groups.count; group++) {
-      if (this.streaming[group] === 0) continue;
+      if (unchecked(this.streaming[group]) === 0) continue;
       const unit = problem.groups.unit(group);
-      this.slot = Math.max(this.slot, problem.costs.bytes[unit]);
-      if (this.count(group, DISK) > 0) this.stage = Math.max(this.stage, problem.costs.staging[unit]);
+      this.slot = Math.max(this.slot, unchecked(problem.costs.bytes[unit]));
+      if (this.count(group, DISK) > 0) this.stage = Math.max(this.stage, unchecked(problem.costs.staging[unit]));
     }
   }
 
@@ -93,10 +93,10 @@ export class Choice {
     const problem = this.problem;
     const unit = problem.groups.unit(group);
     problem.shift(this.sums, unit, from, to, <f64>many);
-    this.counts[group * problem.kinds + from] -= many;
-    this.counts[group * problem.kinds + to] += many;
+    unchecked((this.counts[group * problem.kinds + from] -= many));
+    unchecked((this.counts[group * problem.kinds + to] += many));
     const change = (problem.streams(to) ? many : 0) - (problem.streams(from) ? many : 0);
-    this.streaming[group] += change;
+    unchecked((this.streaming[group] += change));
     if (change !== 0 || from === DISK || to === DISK) this.measureRings();
   }
 }

@@ -47,16 +47,13 @@ export function copySeconds(request: Request, bytes: f64): f64 {
   return request.copySeconds + bytes / rate;
 }
 
-/** Of a copy's seconds: what costs the same from RAM, while there is room, is not read from a drive in every pass. */
-const PREFERS_RAM: f64 = 0.001;
-
 /** Copies out of staging go tensor by tensor: the file's gaps between them are not the slot's. */
 export function stagedCopySeconds(request: Request, unit: i32): f64 {
   let seconds: f64 = 0;
   for (let range = request.firstRange[unit]; range < request.firstRange[unit + 1]; range++) {
     seconds += copySeconds(request, request.rangeBytes[range]);
   }
-  return seconds * (1 + PREFERS_RAM);
+  return seconds;
 }
 
 /** Gaps take room in staging, and a drive that was busy while it was measured seems to ask much for a request. */
@@ -140,9 +137,10 @@ export class Costs {
     this.bytes = request.unitBytes.slice<StaticArray<f64>>();
     this.staging = new StaticArray<f64>(request.units);
     this.seconds = new StaticArray<f64>(request.units * request.classes * MODES * this.rows);
+    const slower = contention(request);
     for (let unit = 0; unit < request.units; unit++) {
       this.staging[unit] = stagingBound(request, unit);
-      for (let class_ = 0; class_ < request.classes; class_++) this.fill(unit, class_);
+      for (let class_ = 0; class_ < request.classes; class_++) this.fill(unit, class_, slower);
     }
   }
 
@@ -159,14 +157,13 @@ export class Costs {
     return this.hasDevice && this.request.cpu[unit * this.classes + class_] >= 0;
   }
 
-  private fill(unit: i32, class_: i32): void {
+  private fill(unit: i32, class_: i32, slower: StaticArray<f64>): void {
     const request = this.request;
     const index = unit * this.classes + class_;
     const bytes = this.bytes[unit];
     const device = request.device[index];
     const memory = bytes / request.memoryTotal;
     const shared = request.overlaps ? 0.0 : 1.0;
-    const slower = contention(request);
     const alone = ((this.quiet >> class_) & 1) !== 0;
 
     this.put(unit, class_, ON_DEVICE, device, device * shared, this.hasDevice ? 0 : memory);

@@ -19,8 +19,8 @@ function compareCosts(costs: Costs, a: i32, b: i32): i32 {
   }
   const size = costs.unitSize;
   for (let i = 0; i < size; i++) {
-    const left = costs.seconds[a * size + i];
-    const right = costs.seconds[b * size + i];
+    const left = unchecked(costs.seconds[a * size + i]);
+    const right = unchecked(costs.seconds[b * size + i]);
     if (left !== right) return left > right ? -1 : 1;
   }
   return 0;
@@ -62,6 +62,6 @@ export class Groups {
 
   /** A unit that stands for its group. */
   unit(group: i32): i32 {
-    return this.order[this.first[group]];
+    return unchecked(this.order[this.first[group]]);
   }
 }

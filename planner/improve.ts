@@ -1,6 +1,7 @@
 // From the relaxed optimum, which may exceed a budget, to a placement that fits, and from there to better ones by changing
 // the codes of one group or of two at once. For large models this is what is used; the bound says what it can lack.
 import { Choice } from './choice';
+import { DISK } from './cost';
 import { DEVICE_BYTES, HOST_BYTES, Problem } from './problem';
 import { Relaxation } from './relax';
 
@@ -77,7 +78,20 @@ export class Improver {
   /** Takes what room or time is left by single changes: less is moved than by improve(). */
   settle(): void {
     for (let round = 0; round < ROUNDS; round++) if (!this.changeOne()) break;
+    this.leaveDrives();
     this.choice.sum();
+  }
+
+  /** What has room in memory and takes no longer there is not read in every pass: drives work for nothing, and vary most. */
+  private leaveDrives(): void {
+    const changes = this.changes(this.problem.units);
+    for (let i = changes.length - 1; i >= 0; i--) {
+      const change = changes[i];
+      if (change.from !== DISK || !this.possible(change)) continue;
+      const seconds = this.problem.objective(this.choice.sums, 0);
+      this.apply(change);
+      if (!this.choice.fits || this.problem.objective(this.choice.sums, 0) > seconds * (1 + 1e-12)) this.revert(change);
+    }
   }
 
   /** All changes of up to `most` units of one group. */

@@ -142,7 +142,7 @@ export class Problem {
 
   /** sums += sign x the unit's vector, from `at` on. */
   add(sums: StaticArray<f64>, at: i32, unit: i32, code: i32, sign: f64): void {
-    const bytes = this.costs.bytes[unit] * sign;
+    const bytes = unchecked(this.costs.bytes[unit]) * sign;
     sums[at + HOST_BYTES] += this.onHost(code) * bytes;
     if (code === RESIDENT && this.costs.hasDevice) sums[at + DEVICE_BYTES] += bytes;
     const seconds = this.costs.seconds;
@@ -157,7 +157,7 @@ export class Problem {
 
   /** sums += many x (the unit's vector with code `to` - that with code `from`); where both are run alike nothing changes. */
   shift(sums: StaticArray<f64>, unit: i32, from: i32, to: i32, many: f64): void {
-    const bytes = this.costs.bytes[unit] * many;
+    const bytes = unchecked(this.costs.bytes[unit]) * many;
     sums[HOST_BYTES] += this.onHost(to) * bytes - this.onHost(from) * bytes;
     if (this.costs.hasDevice) {
       if (to === RESIDENT) sums[DEVICE_BYTES] += bytes;
@@ -210,7 +210,7 @@ export class Problem {
   /** Weighted seconds: of each class its largest row. */
   objective(sums: StaticArray<f64>, at: i32): f64 {
     let total: f64 = 0;
-    for (let class_ = 0; class_ < this.classes; class_++) total += this.weight[class_] * this.period(sums, at, class_);
+    for (let class_ = 0; class_ < this.classes; class_++) total += unchecked(this.weight[class_]) * this.period(sums, at, class_);
     return total;
   }
 

@@ -59,6 +59,16 @@ describe('budgets of a plan', () => {
     }
   });
 
+  test('what takes no longer from RAM is not read from disk, where computing takes so long that either would do', () => {
+    const rates = h100.device.products.Q4_K!.map(({ rows, rate }) => ({ rows, rate: rate / 300 }));
+    const slow = withDevice({ products: { Q4_K: rates, Q6_K: rates } });
+    const options = { vram: { bytes: 2 * GIB }, pure: 'host-copy' } as const;
+    expect(plan(slow, options).answer.plan.tiers).not.toContain('disk');
+    const { answer, budgets } = plan(slow, { ...options, ram: { bytes: 2.5 * GIB } });
+    expect(answer.plan.tiers).toContain('disk');
+    expect(answer.use.host + answer.use.staging).toBeGreaterThan(0.75 * budgets.host.bytes);
+  });
+
   test('without the CPU nothing is computed there, which takes longer', () => {
     const vram = { bytes: 3 * GIB };
     const [free, streamed] = [true, false].map((cpuComputes) => plan(h100, { vram, cpuComputes }).answer);
