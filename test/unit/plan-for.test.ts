@@ -64,9 +64,9 @@ describe('budgets of a plan', () => {
     const slow = withDevice({ products: { Q4_K: rates, Q6_K: rates } });
     const options = { vram: { bytes: 2 * GIB }, pure: 'host-copy' } as const;
     expect(plan(slow, options).answer.plan.tiers).not.toContain('disk');
-    const { answer, budgets } = plan(slow, { ...options, ram: { bytes: 2.5 * GIB } });
+    const { answer, budgets } = plan(slow, { ...options, ram: { bytes: 1.5 * GIB } });
     expect(answer.plan.tiers).toContain('disk');
-    expect(answer.use.host + answer.use.staging).toBeGreaterThan(0.75 * budgets.host.bytes);
+    expect(answer.use.host + answer.use.staging).toBeGreaterThan(0.6 * budgets.host.bytes);
   });
 
   test('without the CPU nothing is computed there, which takes longer', () => {
