@@ -210,7 +210,8 @@ export class Problem {
   /** Weighted seconds: of each class its largest row. */
   objective(sums: StaticArray<f64>, at: i32): f64 {
     let total: f64 = 0;
-    for (let class_ = 0; class_ < this.classes; class_++) total += unchecked(this.weight[class_]) * this.period(sums, at, class_);
+    for (let class_ = 0; class_ < this.classes; class_++)
+      total += unchecked(this.weight[class_]) * this.period(sums, at, class_);
     return total;
   }
 

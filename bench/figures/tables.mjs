@@ -153,7 +153,15 @@ function mixesRows() {
     const each = result(file);
     const cell = (run) => `${rate(1 / run.seconds)} (${significant(1 / run.predicted)})`;
     return each.points.map(({ vram, planned, streamed, computed, slower }) => [
-      ...[modelName(each), `${vram} GiB`, cell(planned), cell(streamed), cell(computed), digits(slower, 2), linked(file)],
+      ...[
+        modelName(each),
+        `${vram} GiB`,
+        cell(planned),
+        cell(streamed),
+        cell(computed),
+        digits(slower, 2),
+        linked(file),
+      ],
     ]);
   });
 }
