@@ -5,7 +5,7 @@ import type { Bindings, BoundWeight, DeviceRange } from '../../src/backend/backe
 import type { Op } from '../../src/backend/ops.js';
 import { StepBuffer } from '../../src/backend/step.js';
 import { openDevice } from '../../src/backend/webgpu/adapter.js';
-import { flowOf } from '../../src/backend/webgpu/flow.js';
+import { canHandOn, flowOf } from '../../src/backend/webgpu/flow.js';
 import { WebGpuBackend } from '../../src/backend/webgpu/webgpu.js';
 import type { GgmlType } from '../../src/gguf/types.js';
 import { SKIP_WEBGPU, TEST_ADAPTER } from '../webgpu-device.js';
@@ -199,23 +199,27 @@ describe.skipIf(SKIP_WEBGPU)('the flow of a layer', () => {
     const bindings = await bind(TYPES[0]);
     const attention = attentionOps(TYPES[0]);
     const done = (ops: readonly Op[]) => flowOf(ops, bindings, backend.facts).map((flow) => flow.done);
-    expect(done(attention)[2]).toBe('single');
+    // SwiftShader, for one, cannot hand on.
+    expect(done(attention)[2]).toBe(canHandOn(backend.facts) ? 'single' : null);
     // The rotated q, and a norm that two products take.
     expect(done([...attention, residual('q', 'wo', null)])[2]).toBeNull();
     const twice = [...FEED_FORWARD.slice(0, 2), residual('normed', 'wo', null)];
     expect(flowOf(twice, bindings, backend.facts).map(({ input }) => input)).toEqual([null, null, null]);
   });
 
-  it('leaves five dispatches of a layer in a token', async () => {
+  it('leaves five dispatches of a layer in a token, where ops can be handed on', async () => {
     const bindings = await bind(TYPES[0]);
     const ops = [...attentionOps(TYPES[0]), ...FEED_FORWARD, ...attentionOps(TYPES[0]), ...FEED_FORWARD];
     const flows = flowOf(ops, bindings, backend.facts);
-    expect(flows.filter(({ done }) => done !== null).map((_, i) => i)).toHaveLength(5);
+    const hands = canHandOn(backend.facts);
+    expect(flows.filter(({ done }) => done !== null)).toHaveLength(hands ? 5 : 0);
     const step = new StepBuffer(SIZES.maxRows, SIZES.maxOutputs);
     step.addRow(0, 0, 0);
     const list = backend.record(ops, bindings);
     // The first norm is a dispatch of its own: no product is before it.
-    expect(await backend.profile(list, step)).toHaveLength(11);
+    const { length } = await backend.profile(list, step);
+    if (hands) expect(length).toBe(11);
+    else expect(length).toBeGreaterThan(11);
     list.dispose();
   });
 });
