@@ -213,8 +213,7 @@ describe('the executor', () => {
     }
   });
 
-  // Other programs may keep the main thread waiting in the middle of it.
-  it('does not block the main thread', { retry: 2 }, async () => {
+  it('does not block the main thread', async () => {
     const backend = open(2);
     const memory = [0, 1].map(() => backend.allocateHost(64 << 20, 'test'));
     const range = (index: number) => ({ memory: memory[index], offset: 0, bytes: 64 << 20 });
