@@ -44,7 +44,7 @@ export async function readWeights(
   backend: Backend,
   { signal, onProgress }: ReadOptions = {},
 ): Promise<void> {
-  const queue = new ReadQueue(ranges);
+  const queue = new ReadQueue(ranges.filter(({ bytes }) => bytes > 0));
   const tiers = new TierCounts(ranges, onProgress);
   const stagings: HostMemory[] = [];
   let failure: unknown = null;
