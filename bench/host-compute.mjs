@@ -132,7 +132,7 @@ function sharesPlan() {
 
 async function planned() {
   const options = { vram: `${values.vram}GiB`, threads: number('threads'), maxRows: sizes.maxRows };
-  const chosen = await choosePlan(opened, backend, sizes, options);
+  const { plan: chosen } = await choosePlan(opened, backend, sizes, options);
   if (chosen === null) throw new Error('the model fits: there is nothing to plan');
   const { plan, timelines: _, ...answer } = chosen.placement.answer;
   return {

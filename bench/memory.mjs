@@ -1,4 +1,4 @@
-// Does a process grow while it decodes? Decodes random tokens with a model (default: the embedded one) and compares what the
+// Does a process grow while it decodes? Generates with a model (default: the embedded one) and compares what the
 // process holds after the first thousand, when every pool has found its size, with what it holds after the last. Exits with 1
 // where it has grown by more than 32 MiB. Needs dist/ (npm run build:ts).
 //
@@ -10,6 +10,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describeMachine } from '../dist/cli/machine.js';
 import { loadModel } from '../dist/index.js';
+import { generated } from './generated.mjs';
 import { saveResult } from './save.mjs';
 
 const { values, positionals } = parseArgs({
@@ -40,14 +41,11 @@ const total = Number(values.tokens);
 if (!(total > SETTLED)) throw new Error(`--tokens: expected more than ${SETTLED}, got ${values.tokens}`);
 const context = Number(values.context);
 const model = await loadModel(positionals[0], { backend: values.backend, adapter: values.adapter, context });
-const { sequence, config, device } = model;
+const { config, device } = model;
 const started = performance.now();
 let settled = null;
-for (let done = 1; done <= total; done++) {
-  if (sequence.room === 0) sequence.truncate(0);
-  await sequence.extend([(done * 7919) % config.vocabulary]);
-  if (done === SETTLED) settled = memory();
-}
+let done = 0;
+for await (const _ of generated(model, total)) if (++done === SETTLED) settled = memory();
 const last = memory();
 const seconds = (performance.now() - started) / 1000;
 await model.dispose();

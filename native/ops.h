@@ -139,7 +139,8 @@ struct StepOutput {
 /// What top_k writes for each output: this, then k Candidates.
 struct OutputHeader {
   float log_sum_exp, target_logit;  // target_logit is 0 without a target
-  uint32_t count, reserved;         // count = min(k, width)
+  uint32_t count;                   // min(k, width)
+  uint32_t drawn;                   // 0; or 1 + the token that the device has drawn of them, behind top_k
 };
 struct Candidate {
   uint32_t token;

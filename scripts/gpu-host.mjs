@@ -42,7 +42,7 @@ for part in \${@:-kernels model bench}; do
       for only in 'embed|rms-norm|rope|top-k|sequence' attention gated-matmul 'matmul F|matmul B' 'matmul Q[24]' 'matmul Q[35]' 'matmul Q[68]'; do
         node test/gpu-host/suites.mjs --only " ($only)" test/kernels/webgpu.test.js & jobs+=($!)
       done
-      for file in flow products device; do node test/gpu-host/suites.mjs "test/kernels/webgpu-$file.test.js" & jobs+=($!); done
+      for file in flow products device drawing; do node test/gpu-host/suites.mjs "test/kernels/webgpu-$file.test.js" & jobs+=($!); done
       for job in "\${jobs[@]}"; do wait "$job"; done ;;
     webgpu-model) node test/gpu-host/suites.mjs test/model/webgpu.test.js test/model/webgpu-streaming.test.js test/model/webgpu-on-cpu.test.js ;;
     webgpu-bench)

@@ -5,15 +5,17 @@ import { createCudaBackend } from './backend/cuda/cuda.js';
 import type { BackendOptions } from './backend/index.js';
 import { measureReadBandwidth } from './backend/webgpu/read-bandwidth.js';
 import { NtxError } from './errors.js';
+import { generate } from './generate.js';
 import type { LanguageModel } from './language-model.js';
 import type { Model } from './model/index.js';
+import { Sampler, samplerOptions } from './sampler/index.js';
 import { seededRandom } from './sampler/random.js';
 import type { Sequence } from './sequence.js';
 
 export interface BenchOptions {
   /** Tokens of the prompt that is timed. */
   readonly promptTokens: number;
-  /** Tokens that are decoded one by one, at the start of an empty context. */
+  /** Tokens that are generated one by one, at the start of an empty context, as `ntx run` chooses them. */
   readonly tokens: number;
   /** How often each is timed. */
   readonly repeat: number;
@@ -50,7 +52,7 @@ export function bytesPerToken(model: Model): number {
 }
 
 /**
- * Times prompts and decoding of random tokens, after a warm-up. The model's context must hold them; what its sequence holds
+ * Times prompts of random tokens and generation behind one, after a warm-up. The model's context must hold them; what its sequence holds
  * is lost. Throws NtxError('cancelled').
  * @param readBandwidth measures the memory; null where nothing can be compared
  */
@@ -68,7 +70,7 @@ export async function benchModel(
   const decodes: number[] = [];
   const prompts: number[] = [];
   for (let run = 0; run < repeat; run++) {
-    decodes.push(await timeDecode(model, randomTokens(tokens + 1), signal));
+    decodes.push(await timeDecode(model, randomTokens(1), tokens, signal));
     prompts.push(await timePrompt(model, randomTokens(promptTokens), signal));
   }
   if (readBandwidth) bandwidths.push(await readBandwidth());
@@ -125,13 +127,22 @@ async function timePrompt(model: LanguageModel, tokens: readonly number[], signa
   return (tokens.length * 1000) / (performance.now() - started);
 }
 
-/** Tokens a second; the first token only begins the context. */
-async function timeDecode(model: LanguageModel, tokens: readonly number[], signal?: AbortSignal): Promise<number> {
-  model.sequence.truncate(0);
-  await runAll(model.sequence, tokens.slice(0, 1), signal);
+/** Tokens a second: passes of a token and the choice of the next one. The pass of the prompt is not among them. */
+async function timeDecode(
+  { sequence }: LanguageModel,
+  prompt: readonly number[],
+  count: number,
+  signal?: AbortSignal,
+): Promise<number> {
+  sequence.truncate(0);
+  const sampler = new Sampler(samplerOptions({ seed: 1 }));
+  const choices = generate(sequence, prompt, { sampler, maxTokens: count + 1, endTokens: new Set(), signal });
+  await choices.next();
   const started = performance.now();
-  for (const token of tokens.slice(1)) await runAll(model.sequence, [token], signal);
-  return ((tokens.length - 1) * 1000) / (performance.now() - started);
+  for (let i = 0; i < count; i++) {
+    if ((await choices.next()).done) throw new NtxError('cancelled', 'the measurement was cancelled', 'run it again');
+  }
+  return (count * 1000) / (performance.now() - started);
 }
 
 function rateOf(perSecond: readonly number[]): Rate {

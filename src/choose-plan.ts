@@ -3,6 +3,7 @@ import { cpus } from 'node:os';
 import type { Backend, PassSizes } from './backend/backend.js';
 import { loadHostAddon } from './backend/cpu/binding.js';
 import { NtxError } from './errors.js';
+import { isTied } from './model/index.js';
 import type { OpenedModel } from './open-model.js';
 import { budgetOf, type MemoryFacts, parseBudget } from './placement/budget.js';
 import { typesOf } from './placement/build-request.js';
@@ -45,14 +46,24 @@ export interface ChosenPlan {
   isCpuFaster(): boolean;
 }
 
+/** How a model runs. */
+export interface Choice {
+  /** null: all weights are on the device. */
+  readonly plan: ChosenPlan | null;
+  /** The device has room for the embedding as well, beside all else: it can draw tokens by itself then (Backend.submitDrawn). */
+  readonly tableFits: boolean;
+}
+
+const ALL_ON_DEVICE: Choice = { plan: null, tableFits: false };
+
 /** Rows of a pass: weights that are streamed for a prompt's pass cost it the less, the more rows it has. */
 const MOST_ROWS = 2048;
 /** Decoding may become this much slower by the room that activations of more rows take. */
 const ROWS_COST = 1.01;
 
 /**
- * The plan of a model that does not fit; null for one that does. Measures the machine where it is not known. Throws NtxError:
- * 'bad-argument' for budgets that cannot be, 'no-memory' where no plan fits them.
+ * The plan of a model that does not fit. Measures the machine where it is not known. Throws NtxError: 'bad-argument' for budgets
+ * that cannot be, 'no-memory' where no plan fits them.
  * @param onlyFree takes what is free, less a margin, where more is wished for
  */
 export async function choosePlan(
@@ -61,7 +72,7 @@ export async function choosePlan(
   sizes: PassSizes,
   options: PlanOptions,
   onlyFree = false,
-): Promise<ChosenPlan | null> {
+): Promise<Choice> {
   const memories = await memoriesHere(backend);
   const wish = (flag: string, text: string | undefined, memory: MemoryFacts | null) => {
     if (text === undefined) return undefined;
@@ -73,7 +84,7 @@ export async function choosePlan(
   const ram = wish('--ram', options.ram, memories.host);
   const { name, kind } = backend.device;
   if (kind === 'discrete-gpu' && memories.device === null && vram === undefined && ram === undefined) {
-    if (!onlyFree) return null; // it is tried
+    if (!onlyFree) return ALL_ON_DEVICE; // it is tried
     const message = `there is no room for all of the model, and ${name} does not say how much memory it has`;
     throw new NtxError(
       'no-memory',
@@ -81,8 +92,13 @@ export async function choosePlan(
       'say how much of it ntx may take: --vram 12GiB, or choose a smaller model',
     );
   }
-  if (fits(opened, backend, sizes, { memories, vram, ram, threads: options.threads })) return null;
   const { gguf, model } = opened;
+  const budgets = { memories, vram, ram, threads: options.threads };
+  if (fits(opened, backend, sizes, budgets)) {
+    const table = isTied(model) ? 0 : model.embedding.bytes;
+    const isReadThere = model.embedding.bytes <= (backend.device.tableBytes ?? 0);
+    return { plan: null, tableFits: isReadThere && fits(opened, backend, sizes, budgets, table) };
+  }
   const { signal, onMeasure: onProgress, threads, maxRows, pure } = options;
   const files = gguf.files.map(({ path }) => path);
   const known = await machineFor({ backend, files, types: typesOf(model), signal, onProgress });
@@ -98,8 +114,8 @@ export async function choosePlan(
     return { placement, known, sizes: wanted, isCpuFaster };
   };
   const first = plan(sizes.maxRows);
-  if (first.placement.answer.fitsDevice) return null;
-  return maxRows === undefined ? withMoreRows(first, plan) : first;
+  if (first.placement.answer.fitsDevice) return ALL_ON_DEVICE;
+  return { plan: maxRows === undefined ? withMoreRows(first, plan) : first, tableFits: false };
 }
 
 /** The plan with the most rows that decodes about as fast as the first. */
@@ -119,12 +135,13 @@ function withMoreRows(first: ChosenPlan, plan: (rows: number) => ChosenPlan): Ch
   return best;
 }
 
-/** All weights fit where they would be computed with. */
+/** All weights fit where they would be computed with, and `more` bytes. */
 function fits(
   { model }: OpenedModel,
   { device }: Backend,
   sizes: PassSizes,
   { memories, vram, ram, threads = cpus().length }: Budgeted,
+  more = 0,
 ): boolean {
-  return fitsDevice(model, device, sizes, budgetsOf(device, { memories, vram, ram }), threads);
+  return fitsDevice(model, device, sizes, budgetsOf(device, { memories, vram, ram }), threads, more);
 }

@@ -1,7 +1,7 @@
 import type { Backend, DeviceInfo, PassSizes } from './backend/backend.js';
 import { createCpuBackend } from './backend/cpu/cpu.js';
 import { createBackend } from './backend/index.js';
-import { type ChosenPlan, choosePlan } from './choose-plan.js';
+import { type Choice, type ChosenPlan, choosePlan } from './choose-plan.js';
 import { NtxError } from './errors.js';
 import { LanguageModel } from './language-model.js';
 import { createForward, type LoadedForward } from './load-forward.js';
@@ -39,12 +39,12 @@ export async function loadModel(path: string = EMBEDDED_MODEL, options: LoadMode
 async function loadOn(backend: Backend, opened: OpenedModel, options: LoadModelOptions): Promise<LanguageModel | null> {
   try {
     const sizes = passSizes(opened.model.config, backend.device, options);
-    const plan = await choosePlan(opened, backend, sizes, options);
-    if (plan && mayLeave(backend, options) && plan.isCpuFaster()) {
+    const choice = await choosePlan(opened, backend, sizes, options);
+    if (choice.plan && mayLeave(backend, options) && choice.plan.isCpuFaster()) {
       await backend.dispose();
       return null;
     }
-    const { chosen, ...loaded } = await loadByPlan(opened, backend, sizes, options, plan);
+    const { chosen, ...loaded } = await loadByPlan(opened, backend, sizes, options, choice);
     const dispose = () => loaded.close().then(() => backend.dispose().then(() => opened.close()));
     return new LanguageModel(opened, backend, loaded, chosen, dispose);
   } catch (error) {
@@ -68,14 +68,14 @@ async function loadByPlan(
   backend: Backend,
   sizes: PassSizes,
   options: LoadModelOptions,
-  first: ChosenPlan | null,
+  first: Choice,
 ): Promise<PlannedForward> {
-  const load = async (chosen: ChosenPlan | null) => {
+  const load = async ({ plan: chosen, tableFits: tableOnDevice }: Choice) => {
     const plan = chosen?.placement.answer.plan;
     const readSize = chosen ? readSizeOf(chosen.known) : undefined;
     const threads = chosen?.placement.cpuThreads;
     const createCpu = () => createCpuBackend({ ...(threads !== undefined && { threads }), besideDevice: true });
-    const own = { ...options, plan, readSize, createCpu };
+    const own = { ...options, plan, readSize, createCpu, tableOnDevice };
     return { ...(await createForward(opened, backend, chosen?.sizes ?? sizes, own)), chosen };
   };
   try {
@@ -83,7 +83,7 @@ async function loadByPlan(
   } catch (error) {
     if (!(error instanceof NtxError) || error.code !== 'no-memory') throw error;
     const second = await choosePlan(opened, backend, sizes, options, true);
-    if (second === null) throw error;
+    if (second.plan === null) throw error;
     return load(second);
   }
 }

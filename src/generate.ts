@@ -31,8 +31,11 @@ export async function* generate(
 ): AsyncGenerator<Choice, FinishReason, undefined> {
   const { sampler, maxTokens, endTokens, signal, onPrompt } = parameters;
   const known = sequence.reuse(prompt);
-  let output = await sequence.extend(prompt.slice(known), { signal, onProgress: onPrompt });
   const history = [...prompt];
+  // What is drawn behind the last pass is not run.
+  const sampling = (passes: number) => (passes < maxTokens ? sampler.sampling(history) : null);
+  const first = { signal, onProgress: onPrompt, sampling: sampling(1) };
+  let output = await sequence.extend(prompt.slice(known), first);
   for (let count = 0; count < maxTokens; count++) {
     if (output === null || signal?.aborted) return 'cancelled';
     const choice = sampler.choose(output, history);
@@ -40,7 +43,9 @@ export async function* generate(
     history.push(choice.token);
     yield choice;
     if (sequence.room === 0) return 'context';
-    if (count + 1 < maxTokens) output = await sequence.extend([choice.token], { signal });
+    if (count + 1 < maxTokens) {
+      output = await sequence.extend([choice.token], { signal, sampling: sampling(count + 2) });
+    }
   }
   return 'length';
 }

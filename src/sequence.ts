@@ -1,10 +1,13 @@
 import type { Output } from './backend/outputs.js';
 import { NtxError } from './errors.js';
+import type { Sampling } from './backend/sampling.js';
 import type { Forward } from './forward.js';
 
 export interface ExtendOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  /** How the token behind these will be chosen, if one will be added: Forward.pass(). */
+  readonly sampling?: Sampling | null | undefined;
 }
 
 /** One sequence slot of the KV cache: which tokens it holds, and how to add more. */
@@ -64,9 +67,10 @@ export class Sequence {
       const rows = Math.min(sizes.maxRows, tokens.length - done);
       step.clear();
       for (let row = 0; row < rows; row++) step.addRow(tokens[done + row], this.length + row, this.slot);
-      if (done + rows === tokens.length) step.addOutput(rows - 1);
+      const isLast = done + rows === tokens.length;
+      if (isLast) step.addOutput(rows - 1);
       try {
-        outputs = await this.forward.pass(options.signal);
+        outputs = await this.forward.pass(options.signal, isLast ? options.sampling : null);
       } catch (error) {
         if (options.signal?.aborted) return null;
         throw error;

@@ -45,6 +45,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Engine& engine(Napi::Env env) const;
   Napi::Value submit(const Napi::CallbackInfo& info);
   Napi::Value copy(const Napi::CallbackInfo& info);
+  Napi::Value submit_drawn(const Napi::CallbackInfo& info);
   Napi::Value hand_over(const Napi::CallbackInfo& info);
   Napi::Value can_hand_over(const Napi::CallbackInfo& info);
   Napi::Value read(const Napi::CallbackInfo& info);

@@ -60,7 +60,8 @@ OpList& live_list(const Napi::CallbackInfo& info) {
 Napi::Function EngineObject::define(Napi::Env env) {
   return DefineClass(
       env, "Engine",
-      {InstanceMethod<&EngineObject::submit>("submit"), InstanceMethod<&EngineObject::copy>("copy"),
+      {InstanceMethod<&EngineObject::submit>("submit"), InstanceMethod<&EngineObject::submit_drawn>("submitDrawn"),
+       InstanceMethod<&EngineObject::copy>("copy"),
        InstanceMethod<&EngineObject::hand_over>("handOver"),
        InstanceMethod<&EngineObject::can_hand_over>("canHandOver"), InstanceMethod<&EngineObject::read>("read"),
        InstanceMethod<&EngineObject::take>("take"),
@@ -134,6 +135,26 @@ Napi::Value EngineObject::submit(const Napi::CallbackInfo& info) {
   return guarded(env, engine(env), [&] {
     engine_->await(StreamName::compute, copies);
     return number(env, list.run(words, segment));
+  });
+}
+
+// submitDrawn(list, step, sampling, candidates, offset, bytes): [ticket, ticket of the read, buffer]
+Napi::Value EngineObject::submit_drawn(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  OpList& list = live_list(info);
+  const std::span<const uint32_t> words = words_of(info[1], "step buffer"), parameters = words_of(info[2], "sampling");
+  Sampling sampling;
+  if (parameters.size_bytes() != sizeof sampling) throw Napi::RangeError::New(env, "sampling: not as many words as it has");
+  std::memcpy(&sampling, parameters.data(), sizeof sampling);
+  const uint64_t bytes = whole_number(info, 5, "bytes", 0, kMaxSafeInteger);
+  const Part candidates = part_of(info, 3, bytes);
+  return guarded(env, engine(env), [&] {
+    const OpList::Drawn drawn = list.run_drawn(words, candidates.data, bytes, sampling);
+    Napi::Array result = Napi::Array::New(env, 3);
+    result[0u] = number(env, drawn.ticket);
+    result[1u] = number(env, drawn.candidates.ticket);
+    result[2u] = number(env, drawn.candidates.buffer);
+    return Napi::Value(result);
   });
 }
 

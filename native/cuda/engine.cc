@@ -172,6 +172,15 @@ Engine::Read Engine::read(const void* from, size_t bytes) {
   return result;
 }
 
+Engine::Read Engine::read_between(const void* from, size_t bytes) {
+  const auto own_order = order();
+  drop_read_ahead();
+  ahead_.make_way();
+  const Read result = enqueue_read(from, bytes);
+  unhurried_ = result.ticket;
+  return result;
+}
+
 std::chrono::steady_clock::duration Engine::expected_wait() {
   std::lock_guard lock(mutex_);
   return last_wait_;
@@ -248,7 +257,7 @@ void Engine::watch(StreamName name, uint64_t ticket) {
     stream(name).watched.push_back(ticket);
     if (name == StreamName::compute) {
       watched_at_ = std::chrono::steady_clock::now();
-      announced_ = false;
+      announced_ = ticket <= unhurried_;
     }
   }
   wake_.notify_one();

@@ -81,6 +81,8 @@ class Engine {
   void upload(const void* from, void* to, size_t bytes);
   struct Read { uint64_t ticket; uint32_t buffer; };
   Read read(const void* from, size_t bytes);
+  /// The same, of what a pass is enqueued behind at once: nobody has to hurry when it is there.
+  Read read_between(const void* from, size_t bytes);
   /// Behind a pass that is enqueued ahead: what was read behind the one before it.
   void read_ahead();
   /// The pass ahead of the last read_ahead() is the caller's, or nobody's: then what is read behind it is not wanted.
@@ -154,6 +156,7 @@ class Engine {
   std::chrono::steady_clock::time_point watched_at_{};
   std::chrono::steady_clock::duration last_wait_{};
   bool announced_ = true;
+  uint64_t unhurried_ = 0;  // the last ticket of a read_between(); JavaScript's thread's own
   std::atomic<bool> is_near_{false};
   double settled_seconds_ = 0;  // JavaScript's thread's own
   std::chrono::steady_clock::time_point tended_at_{};  // the watcher's own

@@ -282,13 +282,37 @@ uint64_t OpList::run(std::span<const uint32_t> words, size_t segment) {
     propose_next(step);
     if (ticket) return *ticket;
   }
+  return run_segment(step, part);
+}
+
+uint64_t OpList::run_segment(const StepParts& step, Segment& segment) {
   const Pass pass = pass_of(step);
-  if (pass.rows > 0 && part.first < part.end) {
-    part.graphs.run(shape_of(step), pass.stream, [&] {
-      for (size_t i = part.first; i < part.end; ++i) launch(launches_[i], pass);
+  if (pass.rows > 0 && segment.first < segment.end) {
+    segment.graphs.run(shape_of(step), pass.stream, [&] {
+      for (size_t i = segment.first; i < segment.end; ++i) launch(launches_[i], pass);
     });
   }
   return staged_[current_stage_] = engine_->mark(StreamName::compute);
+}
+
+OpList::Drawn OpList::run_drawn(std::span<const uint32_t> words, uint8_t* candidates, size_t bytes,
+                                const Sampling& sampling) {
+  const auto order = engine_->order();
+  const StepParts step = check_step(words, limits_);
+  if (step.rows.size() != 1 || segments_.size() != 1) throw std::invalid_argument("a drawn pass: not of one row, or cut");
+  if (bytes < sizeof(OutputHeader) || sampling.recents > kMostRecent || sampling.tokens > limits_.tokens) {
+    throw std::invalid_argument("a drawn pass: no candidates, too many recent tokens, or tokens that the list has not");
+  }
+  engine_->ahead().abandon();
+  // Nothing is like the pass before it any more: the next one is not put ahead.
+  last_rows_.clear();
+  last_outputs_.clear();
+  upload(step);
+  auto* row = reinterpret_cast<StepRow*>(step_->data() + size_t{limits_.outputs} * sizeof(StepOutput));
+  const auto most = static_cast<uint32_t>((bytes - sizeof(OutputHeader)) / sizeof(Candidate));
+  launch_sample(sampling, candidates, most, row, engine_->traits(), engine_->compute());
+  const Engine::Read read = engine_->read_between(candidates, bytes);
+  return {run_segment(step, segments_.front()), read};
 }
 
 uint64_t OpList::profile(std::span<const uint32_t> words) {

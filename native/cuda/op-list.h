@@ -12,6 +12,7 @@
 #include "graphs.h"
 #include "kernels/hold.h"
 #include "kernels/kernels.h"
+#include "kernels/sample.h"
 #include "memory.h"
 
 namespace ntx::cuda {
@@ -58,6 +59,15 @@ class OpList final : public Repeatable {
   /// are called as well. Throws std::invalid_argument for a step out of bounds.
   uint64_t run(std::span<const uint32_t> words, size_t segment);
 
+  /// A pass whose token the device draws, and the read of what it was drawn from.
+  struct Drawn {
+    uint64_t ticket;
+    Engine::Read candidates;
+  };
+  /// Enqueues a draw from `candidates` (OutputHeader, Candidates: `bytes`), their read, and the pass of the token. The step has one
+  /// row. Throws std::invalid_argument for a step out of bounds, and for a list of several segments.
+  Drawn run_drawn(std::span<const uint32_t> words, uint8_t* candidates, size_t bytes, const Sampling& sampling);
+
   /// Enqueues a pass with events around each launch. When it has completed, timings() tells what they said.
   uint64_t profile(std::span<const uint32_t> words);
   std::vector<Timing> timings();
@@ -77,6 +87,8 @@ class OpList final : public Repeatable {
   void check_launches() const;
   void allocate();
   uint32_t most_rows(const Launch& launch) const;
+  /// Enqueues the launches of a segment and returns its ticket.
+  uint64_t run_segment(const StepParts& step, Segment& segment);
   /// The step on its way to the device.
   void upload(const StepParts& step);
   /// Where the bytes of a step lie before they are uploaded.

@@ -1,6 +1,7 @@
 // The contract of a backend (docs/architecture.md). forward.ts, the streamer and the engine know nothing else of it.
 import type { GgmlType } from '../gguf/types.js';
 import type { Op } from './ops.js';
+import type { Sampling } from './sampling.js';
 import type { StepBuffer } from './step.js';
 
 export interface DeviceInfo {
@@ -12,6 +13,8 @@ export interface DeviceInfo {
   readonly memoryBytes: number;
   /** Bytes that one allocation can have at most; absent: memoryBytes. */
   readonly allocationBytes?: number;
+  /** Bytes of an embedding table in device memory that `embed` can read, at most; absent: tables lie with the host. */
+  readonly tableBytes?: number;
   /** Bytes that offsets of bound ranges are multiples of; absent: 4, and 32 for matrices, as GGUF promises. */
   readonly offsetAlignment?: number;
   /** Host memory may be bound in a recording as it is: nothing is copied (CPU, reference). */
@@ -112,6 +115,13 @@ export interface Fence {
   readonly backend: DeviceInfo['backend'];
 }
 
+/** A pass that has begun before the host knew its token. */
+export interface DrawnPass {
+  readonly fence: Fence;
+  /** What the token was drawn from, as read() gives it, with the token (outputs.ts). */
+  readonly candidates: Promise<ArrayBuffer>;
+}
+
 export interface Backend {
   readonly device: DeviceInfo;
   /** Throws NtxError('no-memory'). Contents are zero. */
@@ -170,6 +180,13 @@ export interface Backend {
   takeTurn?(list: CommandList, step: StepBuffer, segment: number, words: HostMemory, turn: number): Fence;
   /** When a turn, whose fence has completed not long ago, began and ended to compute: milliseconds of performance.now(). */
   turnTimes?(fence: Fence): { began: number; ended: number };
+  /**
+   * Goes on without the host: behind everything submitted so far the device draws a token from the first output in `candidates`
+   * (outputs.ts), the candidates are read with it, and `step` is run, whose only row is of that token, whatever it says itself. The
+   * host draws as well: of f32 instead of doubles another token comes now and then, and the pass is in vain. null: the list cannot,
+   * since the host gathers what it embeds, or there is something to wait for. Absent: the device cannot draw.
+   */
+  submitDrawn?(list: CommandList, step: StepBuffer, candidates: DeviceRange, sampling: Sampling): DrawnPass | null;
   /** A copy of the range's bytes, after everything submitted so far. */
   read(range: DeviceRange): Promise<ArrayBuffer>;
   wait(fence: Fence): Promise<void>;

@@ -1,5 +1,6 @@
-// The bytes that `top-k` writes: for each output f32 log-sum-exp, f32 target logit, u32 count, 0, then k of (u32 token, f32
-// logit), descending, ties by the lower token (native/ops.h: OutputHeader, Candidate).
+// The bytes that `top-k` writes: for each output f32 log-sum-exp, f32 target logit, u32 count, u32 0 (or 1 + the token that the
+// device has drawn of them), then k of (u32 token, f32 logit), descending, ties by the lower token (native/ops.h: OutputHeader,
+// Candidate).
 
 const HEADER_BYTES = 16;
 const CANDIDATE_BYTES = 8;
@@ -16,6 +17,8 @@ export interface Output {
   readonly tokens: Uint32Array;
   /** Descending. */
   readonly logits: Float32Array;
+  /** The token that the device has drawn, with which the next pass has begun; absent: it has drawn none. */
+  readonly drawn?: number;
 }
 
 export function outputBytes(k: number): number {
@@ -36,6 +39,7 @@ export function readOutputs(bytes: ArrayBuffer, outputs: number, k: number): Out
       tokens[i] = words[at + 4 + 2 * i];
       logits[i] = floats[at + 5 + 2 * i];
     }
-    return { logSumExp: floats[at], targetLogit: floats[at + 1], tokens, logits };
+    const output = { logSumExp: floats[at], targetLogit: floats[at + 1], tokens, logits };
+    return words[at + 3] === 0 ? output : { ...output, drawn: words[at + 3] - 1 };
   });
 }

@@ -11,7 +11,7 @@ import type { Model } from './unit.js';
 
 export type { ModelConfig } from './config.js';
 export { ropeTable } from './rope.js';
-export { type BufferSpec, isFeedForward, type Model, OUTPUTS, ROPE_TABLE, type Unit } from './unit.js';
+export { type BufferSpec, isFeedForward, isTied, type Model, OUTPUTS, ROPE_TABLE, type Unit } from './unit.js';
 
 const ARCHITECTURES: Readonly<Record<string, TransformerTraits>> = { llama, qwen2, qwen3 };
 

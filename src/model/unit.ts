@@ -35,7 +35,7 @@ export interface BufferSpec {
 /** A model as data: what its passes compute, over which tensors. */
 export interface Model {
   readonly config: ModelConfig;
-  /** Read row by row from host memory. */
+  /** Read row by row, from host memory as a rule. */
   readonly embedding: TensorInfo;
   /** Norms and biases, F32, always resident. */
   readonly small: readonly TensorInfo[];
@@ -43,6 +43,11 @@ export interface Model {
   readonly prologue: readonly Op[];
   readonly units: readonly Unit[];
   readonly buffers: readonly BufferSpec[];
+}
+
+/** The output head is the embedding. */
+export function isTied({ embedding, units }: Pick<Model, 'embedding' | 'units'>): boolean {
+  return units.some(({ tensors }) => tensors.includes(embedding));
 }
 
 /** Names of the buffers that are not an op's private matter. */

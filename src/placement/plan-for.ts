@@ -94,20 +94,24 @@ export function planFor(gguf: GgufModel, model: Model, machine: Machine, options
   return readsBeside && cores > 2 ? plan(cores - 2) : first; // and what reads another
 }
 
-/** Whether all of a model has its place where it is computed: weights, buffers, and one recording. */
+/**
+ * Whether all of a model has its place where it is computed: weights, buffers, and one recording.
+ * @param more bytes that the device is to have room for as well
+ */
 export function fitsDevice(
   model: Model,
   { backend, hostIsDevice }: Pick<Machine['device'], 'backend' | 'hostIsDevice'>,
   sizes: PassSizes,
   { device, host }: Placement['budgets'],
   threads: number,
+  more = 0,
 ): boolean {
   const passes = passBytes(backend, model, residentPlan(model), sizes, threads);
   const { onDevice, inHost } = residentsOf(model, sizes, passes);
   const sum = (residents: readonly Resident[]) => residents.reduce((bytes, resident) => bytes + resident.bytes, 0);
   const weights = unitBytes(model, hostIsDevice);
   if (hostIsDevice) return weights + sum(onDevice) + sum(inHost) <= host.bytes;
-  return weights + sum(onDevice) <= device!.bytes && sum(inHost) <= host.bytes;
+  return weights + sum(onDevice) + more <= device!.bytes && sum(inHost) <= host.bytes;
 }
 
 interface Question {

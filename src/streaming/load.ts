@@ -6,6 +6,8 @@ import { openReader } from './open-reader.js';
 import type { ReadOptions } from './read-weights.js';
 
 export interface LoadOptions extends ReadOptions {
+  /** Keep the embedding on the device, where passes can begin with tokens that only the device knows. Default: with the host. */
+  readonly tableOnDevice?: boolean | undefined;
   /** Called while kernels are compiled, after the weights, where the backend compiles any. */
   readonly onKernels?: ((compiled: number, total: number) => void) | undefined;
 }

@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Backend, BoundWeight, DeviceMemory, HostMemory } from '../backend/backend.js';
 import { NtxError } from '../errors.js';
 import type { GgufModel, TensorInfo } from '../gguf/types.js';
-import type { Model } from '../model/index.js';
+import { isTied, type Model } from '../model/index.js';
 import type { Extent } from '../placement/plan.js';
 import { asInFile, bind, type PlacedTensor, pack, paddedBytes } from './layout.js';
 import type { LoadOptions } from './load.js';
@@ -47,7 +47,8 @@ export async function placeWeights(
   const placing = new Placing(backend, reader.alignment);
   try {
     placing.tensors('norms and biases', model.small);
-    placing.table(model.embedding);
+    if (!options.tableOnDevice) placing.table(model.embedding);
+    else if (!isTied(model)) placing.tensors('token embedding', [model.embedding]);
     if (cpu !== null) placing.smallForCpu(smallOf(model, plan.tiers), cpu);
     const slots = plan.slots.map((bytes, i) => placing.device(bytes, `slot ${i}`));
     const staging = plan.staging.map((bytes, i) => placing.host(bytes, `staging buffer ${i}`));

@@ -1,6 +1,7 @@
 // Runs passes of a plan: submits segments in order, each behind the copy of the unit that it begins with, and keeps reads and
 // copies going ahead of them, across the end of a pass. It only enqueues; it waits for nothing but reads that are late.
-import type { Backend, DeviceMemory, Fence } from '../backend/backend.js';
+import type { Backend, DeviceMemory, DeviceRange, DrawnPass, Fence } from '../backend/backend.js';
+import type { Sampling } from '../backend/sampling.js';
 import type { StepBuffer } from '../backend/step.js';
 import { NtxError } from '../errors.js';
 import type { Transfer } from '../placement/plan.js';
@@ -78,6 +79,17 @@ export class Streamer {
       this.watcher?.compute(transfer, fence);
     }
     return this.#last!;
+  }
+
+  /** Backend.submitDrawn() of a pass whose weights are all resident; null of others. */
+  submitDrawn(step: StepBuffer, candidates: DeviceRange, sampling: Sampling): DrawnPass | null {
+    const { list, segments } = this.recordingFor(step.rows);
+    if (segments.length > 1) return null;
+    const pass = this.parts.backend.submitDrawn?.(list, step, candidates, sampling) ?? null;
+    if (pass === null) return null;
+    this.#last = pass.fence;
+    this.watcher?.compute(null, pass.fence);
+    return pass;
   }
 
   /** Reads and copies as far ahead as there is room. To be called when the result of a pass has been asked for. */

@@ -37,11 +37,11 @@ beforeEach(() => {
 });
 
 /** What a WebGPU device that does not say how much memory it has gets, with a tenth of the processor's rate. */
-function choose(kind: DeviceInfo['kind'], options: { vram?: string; ram?: string }, onlyFree = false) {
+async function choose(kind: DeviceInfo['kind'], options: { vram?: string; ram?: string }, onlyFree = false) {
   const device = { backend: 'webgpu', name: 'silent', kind, memoryBytes: 0, hostIsDevice: false } as const;
   const products = { Q4_K: [{ rows: 1, rate: 1e9 }] };
   told.machine = { ...h100, device: { ...h100.device, ...device, memoryBytes: null, sharesPages: false, products } };
-  return choosePlan(opened, { device } as Backend, SIZES, { ...options, maxRows: 512 }, onlyFree);
+  return (await choosePlan(opened, { device } as Backend, SIZES, { ...options, maxRows: 512 }, onlyFree)).plan;
 }
 
 test.each([

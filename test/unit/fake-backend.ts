@@ -1,6 +1,14 @@
-import type { Backend, CommandList, DeviceMemory, DeviceRange, Fence, PassSizes } from '../../src/backend/backend.js';
+import type {
+  Backend,
+  CommandList,
+  DeviceMemory,
+  DeviceRange,
+  DrawnPass,
+  Fence,
+  PassSizes,
+} from '../../src/backend/backend.js';
 import { CANDIDATES, outputBytes } from '../../src/backend/outputs.js';
-import type { StepBuffer } from '../../src/backend/step.js';
+import { StepBuffer } from '../../src/backend/step.js';
 import { Forward, type Passes } from '../../src/forward.js';
 
 const memory: DeviceMemory = { bytes: 2 ** 30, label: 'fake', free: () => {} };
@@ -13,6 +21,8 @@ const fence: Fence = { backend: 'reference' };
  */
 export class FakeBackend implements Pick<Backend, 'submit' | 'read' | 'wait'> {
   readonly passes: { rows: number; outputs: number }[] = [];
+  /** Of tokens that are drawn, the place among the candidates; null: it cannot draw. */
+  drawnPlace: ((position: number) => number) | null = null;
   private readonly caches = new Map<number, number[]>();
   private results = new ArrayBuffer(0);
 
@@ -22,6 +32,7 @@ export class FakeBackend implements Pick<Backend, 'submit' | 'read' | 'wait'> {
     const range: DeviceRange = { memory, offset: 0, bytes: sizes.maxOutputs * outputBytes(CANDIDATES) };
     const passes: Passes = {
       run: async (step) => this.submit(list, step),
+      submitDrawn: (step) => this.submitDrawn(step),
       ahead: () => {},
       recordingFor: () => ({ list, segments: [null] }),
     };
@@ -49,6 +60,18 @@ export class FakeBackend implements Pick<Backend, 'submit' | 'read' | 'wait'> {
     for (let index = 0; index < step.outputs; index++) this.writeOutput(step, index);
     this.passes.push({ rows: step.rows, outputs: step.outputs });
     return fence;
+  }
+
+  private submitDrawn(step: StepBuffer): DrawnPass | null {
+    const { position, slot } = step.row(0);
+    if (this.drawnPlace === null) return null;
+    const candidates = this.results.slice(0, outputBytes(CANDIDATES));
+    const words = new Uint32Array(candidates);
+    const token = words[4 + 2 * this.drawnPlace(position)];
+    words[3] = token + 1;
+    const drawn = new StepBuffer(step.maxRows, step.maxOutputs);
+    drawn.addOutput(drawn.addRow(token, position, slot));
+    return { fence: this.submit(list, drawn), candidates: Promise.resolve(candidates) };
   }
 
   async read(range: DeviceRange): Promise<ArrayBuffer> {

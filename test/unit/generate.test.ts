@@ -147,3 +147,66 @@ describe('the KV cache between prompts', () => {
     expect(backend.passes).toHaveLength(0);
   });
 });
+
+describe('a device that draws tokens by itself', () => {
+  const PROMPT = [3, 1, 4, 1, 5];
+
+  /** Passes behind those of the prompt. */
+  async function run(drawnPlace: (position: number) => number, parameters: Partial<GenerateParameters> = {}) {
+    const { backend, sequence } = setUp();
+    backend.drawnPlace = drawnPlace;
+    const { tokens, reason } = await collect(sequence, PROMPT, parameters);
+    return { backend, sequence, tokens, reason, passes: backend.passes.length - 2 };
+  }
+
+  test('runs each pass once', async () => {
+    const { backend, tokens, passes } = await run(() => 0);
+    expect(tokens).toEqual(expected(backend, PROMPT, 8));
+    expect(passes).toBe(7);
+  });
+
+  test('changes nothing where it draws others than the host, all or some: their passes were in vain', async () => {
+    const all = await run(() => 3);
+    expect(all.tokens).toEqual(expected(all.backend, PROMPT, 8));
+    expect(all.passes).toBe(14);
+    const some = await run((position) => (position % 3 === 0 ? 1 : 0));
+    expect(some.tokens).toEqual(expected(some.backend, PROMPT, 8));
+    // Positions 5 to 11: two of them are multiples of 3.
+    expect(some.passes).toBe(9);
+  });
+
+  test('ends at an end token, one pass too late, and goes on with another prompt', async () => {
+    const { backend } = setUp();
+    const [first, second, third] = expected(backend, PROMPT, 3);
+    const ended = await run(() => 0, { endTokens: new Set([third]) });
+    expect(ended).toMatchObject({ tokens: [first, second], reason: 'end', passes: 3 });
+    const next = [...PROMPT, first, 9];
+    expect((await collect(ended.sequence, next)).tokens).toEqual(expected(backend, next, 8));
+  });
+
+  test('is not asked for a token behind the last one, or behind the context', async () => {
+    expect((await run(() => 0, { maxTokens: 1 })).passes).toBe(0);
+    const { backend, sequence } = setUp({ context: 8 });
+    backend.drawnPlace = () => 0;
+    const { tokens, reason } = await collect(sequence, PROMPT, { maxTokens: 100 });
+    expect({ tokens, reason }).toEqual({ tokens: expected(backend, PROMPT, 4), reason: 'context' });
+    expect(backend.passes).toHaveLength(2 + 3);
+  });
+
+  test('does not take a pass of its own for one of another sequence in between', async () => {
+    const backend = new FakeBackend(50);
+    backend.drawnPlace = () => 0;
+    const forward = backend.forward(SIZES);
+    const other = new Sequence(forward, 0);
+    const parameters = { sampler: new Sampler(GREEDY), maxTokens: 8, endTokens: new Set<number>() };
+    const choices = generate(new Sequence(forward, 1), PROMPT, parameters);
+    const tokens: number[] = [];
+    for (let next = await choices.next(); !next.done; next = await choices.next()) {
+      tokens.push(next.value.token);
+      const held = [...other.tokens, tokens.length];
+      const output = await other.extend([tokens.length]);
+      expect(output!.tokens[0]).toBe(expected(backend, held, 1)[0]);
+    }
+    expect(tokens).toEqual(expected(backend, PROMPT, 8));
+  });
+});

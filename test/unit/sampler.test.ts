@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Output } from '../../src/backend/outputs.js';
+import { MOST_RECENT } from '../../src/backend/sampling.js';
 import { NtxError } from '../../src/errors.js';
 import { Sampler, type SamplerOptions, samplerOptions } from '../../src/sampler/index.js';
 import { seededRandom } from '../../src/sampler/random.js';
@@ -187,4 +188,26 @@ describe('options', () => {
       }),
     );
   });
+});
+
+test('a device is told what the next choice will be made with', () => {
+  const sampler = new Sampler({ ...OFF, repeatPenalty: 1.1, repeatLastN: 3 });
+  const sampling = sampler.sampling([4, 5, 5, 6]);
+  expect(sampling).toMatchObject({
+    temperature: 1,
+    repeatPenalty: 1.1,
+    recent: new Map([
+      [5, 2],
+      [6, 1],
+    ]),
+  });
+  // Asking changes nothing; choosing does.
+  expect(sampler.sampling([])!.random).toBe(sampling!.random);
+  sampler.choose(ofProbabilities(0.5, 0.5), []);
+  expect(sampler.sampling([])!.random).not.toBe(sampling!.random);
+  const many = Array.from({ length: MOST_RECENT + 1 }, (_, i) => i);
+  const all = new Sampler({ ...OFF, presencePenalty: 1, repeatLastN: -1 });
+  expect(all.sampling(many)).toBeNull();
+  expect(all.sampling(many.slice(1))!.recent.size).toBe(MOST_RECENT);
+  expect(new Sampler(OFF).sampling(many)!.recent.size).toBe(0);
 });

@@ -24,6 +24,15 @@ export type StreamNumber = typeof COMPUTE | typeof COPIES;
 export interface NativeEngine {
   /** A segment of a pass, behind a ticket of the copies (0: behind none). Returns its ticket. */
   submit(list: NativeList, step: Uint32Array, afterCopies: number, segment: number): number;
+  /** Backend.submitDrawn() of `bytes` of candidates. Returns tickets of the pass and of the read, and a number for take(). */
+  submitDrawn(
+    list: NativeList,
+    step: Uint32Array,
+    sampling: Uint32Array,
+    candidates: NativeMemory,
+    offset: number,
+    bytes: number,
+  ): [pass: number, read: number, buffer: number];
   /** `after` is a ticket of the other stream, or 0. Returns the copy's ticket. */
   copy(
     stream: StreamNumber,

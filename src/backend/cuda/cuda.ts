@@ -11,6 +11,7 @@ import type {
   CommandList,
   DeviceInfo,
   DeviceRange,
+  DrawnPass,
   Fence,
   HostMemory,
   HostRange,
@@ -20,6 +21,7 @@ import type {
 import { checkStep, type StepLimits, stepLimits } from '../check-step.js';
 import { encodeOps } from '../encode-ops.js';
 import type { Op } from '../ops.js';
+import { type Sampling, samplingWords } from '../sampling.js';
 import { type Segment, segmentAt, segmentsOf } from '../segments.js';
 import type { StepBuffer } from '../step.js';
 import { COMPUTE, COPIES, type NativeEngine, type NativeList, type StreamNumber } from './binding.js';
@@ -171,14 +173,31 @@ export class CudaBackend implements Backend {
     return this.#fence('submit', COMPUTE, () => this.#engine.submit(own.native, step.words, behind, segment));
   }
 
+  submitDrawn(list: CommandList, step: StepBuffer, candidates: DeviceRange, sampling: Sampling): DrawnPass | null {
+    this.#requireUsable();
+    const own = this.#ownList(list);
+    checkStep(step, own.limits);
+    checkRange(candidates);
+    if (own.segments.length > 1 || !Number.isFinite(own.limits.tokens)) return null;
+    const words = samplingWords(sampling, own.limits.tokens);
+    const memory = nativeOf(candidates);
+    const [pass, read, buffer] = asNtx('submit', () =>
+      this.#engine.submitDrawn(own.native, step.words, words, memory, candidates.offset, candidates.bytes),
+    );
+    this.#tickets.enqueued(COMPUTE, pass);
+    return {
+      fence: { backend: 'cuda', stream: COMPUTE, ticket: pass } as CudaFence,
+      candidates: this.#take(read, buffer),
+    };
+  }
+
   async read(range: DeviceRange): Promise<ArrayBuffer> {
     this.#requireUsable();
     checkRange(range);
     const memory = nativeOf(range);
     const [ticket, buffer] = asNtx('read', () => this.#engine.read(memory, range.offset, range.bytes));
     this.#tickets.enqueued(COMPUTE, ticket);
-    await this.#tickets.wait(COMPUTE, ticket);
-    return this.#engine.take(buffer);
+    return this.#take(ticket, buffer);
   }
 
   async wait(fence: Fence): Promise<void> {
@@ -248,6 +267,12 @@ export class CudaBackend implements Backend {
     const ticket = asNtx(what, enqueue);
     this.#tickets.enqueued(stream, ticket);
     return { backend: 'cuda', stream, ticket };
+  }
+
+  /** The bytes of a read. */
+  async #take(ticket: number, buffer: number): Promise<ArrayBuffer> {
+    await this.#tickets.wait(COMPUTE, ticket);
+    return this.#engine.take(buffer);
   }
 
   #handOver(range: DeviceRange, host: HostMemory, turn: number): CudaFence {

@@ -79,6 +79,16 @@ export class GpuList implements CommandList {
     return this.segments.at(-1)![1];
   }
 
+  /** The step on the device. */
+  get step(): { readonly buffer: GPUBuffer } {
+    return this.steps;
+  }
+
+  /** Tokens of its passes may be known to the device alone: it embeds without the host. */
+  get embedsAlone(): boolean {
+    return this.steps.embeds.length === 0 && Number.isFinite(this.limits.tokens);
+  }
+
   /** All pipelines are there: encode() may be called. */
   get isReady(): boolean {
     return this.compilation.done;

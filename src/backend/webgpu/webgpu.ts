@@ -8,6 +8,7 @@ import type {
   DeviceInfo,
   DeviceMemory,
   DeviceRange,
+  DrawnPass,
   Fence,
   HostMemory,
   HostRange,
@@ -15,6 +16,7 @@ import type {
 } from '../backend.js';
 import { checkStep } from '../check-step.js';
 import type { Op } from '../ops.js';
+import type { Sampling } from '../sampling.js';
 import { segmentAt } from '../segments.js';
 import { StepBuffer } from '../step.js';
 import { type AdapterOptions, type OpenedDevice, openDevice } from './adapter.js';
@@ -22,7 +24,7 @@ import { Ahead } from './ahead.js';
 import { closeGpu } from './binding.js';
 import { Health } from './health.js';
 import type { DeviceFacts } from './kernel.js';
-import { GpuList } from './list.js';
+import { GpuList, type Program } from './list.js';
 import {
   allocationBytes,
   checkRange,
@@ -34,9 +36,10 @@ import {
 } from './memory.js';
 import { Pace } from './pace.js';
 import { timePass } from './profile.js';
-import { ReadBack } from './read-back.js';
+import { type Answer, ReadBack } from './read-back.js';
 import { deviceReadBandwidth } from './read-bandwidth.js';
 import { Recorder } from './record.js';
+import { TokenSampler } from './sample.js';
 
 /** Opens an adapter. Throws NtxError('no-backend') saying which there are and why none is taken. */
 export async function createWebGpuBackend(options: AdapterOptions = {}): Promise<WebGpuBackend> {
@@ -52,6 +55,7 @@ export class WebGpuBackend implements Backend {
   readonly #recorder: Recorder;
   readonly #readBack: ReadBack;
   readonly #ahead: Ahead;
+  readonly #sampler: TokenSampler;
   readonly #pace = new Pace();
   readonly #memories = new Set<DeviceMemory>();
   /** Commands that the queue has not got yet: a read in the same turn joins them. */
@@ -70,6 +74,7 @@ export class WebGpuBackend implements Backend {
       kind: entry.kind,
       memoryBytes: entry.kind === 'software-gpu' ? totalmem() : 0,
       allocationBytes: allocationBytes(device.limits),
+      tableBytes: device.limits.maxStorageBufferBindingSize,
       offsetAlignment: device.limits.minStorageBufferOffsetAlignment,
       hostIsDevice: false,
     };
@@ -83,6 +88,7 @@ export class WebGpuBackend implements Backend {
     this.#recorder = new Recorder(this.#owner, facts);
     this.#readBack = new ReadBack(device, this.#health);
     this.#ahead = new Ahead(device, this.#readBack);
+    this.#sampler = new TokenSampler(this.#owner);
   }
 
   allocateDevice(bytes: number, label: string): GpuMemory {
@@ -104,7 +110,9 @@ export class WebGpuBackend implements Backend {
     breaks: readonly number[] = [],
   ): CommandList {
     this.#health.check();
-    return this.#recorder.record(ops, bindings, cuts, breaks);
+    const list = this.#recorder.record(ops, bindings, cuts, breaks);
+    if (list.embedsAlone && list.segments.length === 1) this.#sampler.compile();
+    return list;
   }
 
   copy(from: HostRange, to: DeviceRange): Fence {
@@ -139,6 +147,27 @@ export class WebGpuBackend implements Backend {
     return this.#inOrder(() => this.#encodeSegment(own, copy, segment), own.ready());
   }
 
+  submitDrawn(list: CommandList, step: StepBuffer, candidates: DeviceRange, sampling: Sampling): DrawnPass | null {
+    this.#health.check();
+    const own = ownList(list);
+    checkStep(step, own.limits);
+    checkRange(candidates);
+    const { buffer } = ownMemory(candidates);
+    const isReady = this.#sampler.isReady && own.isReady && !this.#waiting;
+    if (!isReady || !own.embedsAlone || own.segments.length > 1) return null;
+    this.#flush();
+    own.upload(this.#opened.device.queue, step);
+    const encoder = this.#commands();
+    this.#sampler.encode(encoder, own, candidates, sampling);
+    const answer = this.#readBack.encode(encoder, { buffer, offset: candidates.offset, bytes: candidates.bytes });
+    this.#ahead.skip();
+    const program = own.program(step);
+    this.#encodePieces(own, program, 0);
+    // The pass that is waited for is the one in front, and begins about now where it was drawn itself.
+    this.#pace.start(program);
+    return { fence: this.#fence(), candidates: this.#fetch(answer) };
+  }
+
   async read(range: DeviceRange): Promise<ArrayBuffer> {
     checkRange(range);
     const { buffer } = ownMemory(range);
@@ -151,9 +180,7 @@ export class WebGpuBackend implements Backend {
     const answer = this.#ahead.answer(wordRange) ?? this.#readBack.encode(this.#commands(), wordRange);
     this.#flush();
     this.#ahead.prepare(wordRange);
-    await this.#pace.rest();
-    const words = await answer.fetch();
-    this.#pace.end();
+    const words = await this.#fetch(answer);
     const skipped = range.offset - start;
     return words.byteLength === range.bytes ? words : words.slice(skipped, skipped + range.bytes);
   }
@@ -213,12 +240,24 @@ export class WebGpuBackend implements Backend {
         }
       } else this.#ahead.skip();
     }
+    this.#encodePieces(list, program, segment);
+  }
+
+  #encodePieces(list: GpuList, program: Program, segment: number): void {
     for (const [first, end] of program.segments[segment]) {
       this.#flush();
       const pass = this.#commands().beginComputePass();
       list.encode(pass, program, first, end);
       pass.end();
     }
+  }
+
+  /** What has been read, when the passes in front of it have run. */
+  async #fetch(answer: Answer): Promise<ArrayBuffer> {
+    await this.#pace.rest();
+    const words = await answer.fetch();
+    this.#pace.end();
+    return words;
   }
 
   #commands(): GPUCommandEncoder {
