@@ -104,12 +104,15 @@ export function stagingBound(request: Request, unit: i32): f64 {
   return bytes;
 }
 
-/** More seconds that a byte costs the CPU while copies run, and that it costs the link. */
-export function contention(request: Request): StaticArray<f64> {
-  const cpu = Math.max(0, 1 / request.cpuBesideLink - 1 / request.cpuAlone);
+/** Seconds of the CPU's work on so many bytes while copies run, of what it takes alone: it computes as fast as bytes come. */
+export function besideLinkSeconds(request: Request, alone: f64, bytes: f64): f64 {
+  return Math.max(alone, bytes / request.cpuBesideLink);
+}
+
+/** Seconds of the link that a byte of the CPU's work takes away. */
+export function stolenSeconds(request: Request): f64 {
   const fastest = request.points > 0 ? request.pieceRate[request.points - 1] : request.linkBesideCpu;
-  const link = Math.max(0, 1 - request.linkBesideCpu / fastest) / request.cpuBesideLink;
-  return [cpu, link];
+  return Math.max(0, 1 - request.linkBesideCpu / fastest) / request.cpuBesideLink;
 }
 
 /**
@@ -137,10 +140,10 @@ export class Costs {
     this.bytes = request.unitBytes.slice<StaticArray<f64>>();
     this.staging = new StaticArray<f64>(request.units);
     this.seconds = new StaticArray<f64>(request.units * request.classes * MODES * this.rows);
-    const slower = contention(request);
+    const stolen = stolenSeconds(request);
     for (let unit = 0; unit < request.units; unit++) {
       this.staging[unit] = stagingBound(request, unit);
-      for (let class_ = 0; class_ < request.classes; class_++) this.fill(unit, class_, slower);
+      for (let class_ = 0; class_ < request.classes; class_++) this.fill(unit, class_, stolen);
     }
   }
 
@@ -157,7 +160,7 @@ export class Costs {
     return this.hasDevice && this.request.cpu[unit * this.classes + class_] >= 0;
   }
 
-  private fill(unit: i32, class_: i32, slower: StaticArray<f64>): void {
+  private fill(unit: i32, class_: i32, stolenSeconds: f64): void {
     const request = this.request;
     const index = unit * this.classes + class_;
     const bytes = this.bytes[unit];
@@ -168,9 +171,10 @@ export class Costs {
 
     this.put(unit, class_, ON_DEVICE, device, device * shared, this.hasDevice ? 0 : memory);
     this.put(unit, class_, LINKED, device, copySeconds(request, bytes) + device * shared, memory);
-    const cpu = Math.max(0, request.cpu[index]) + (alone ? 0 : bytes * slower[0]);
+    const quick = Math.max(0, request.cpu[index]);
+    const cpu = alone ? quick : besideLinkSeconds(request, quick, bytes);
     const beside = request.beside[index];
-    const stolen = alone ? 0 : bytes * slower[1];
+    const stolen = alone ? 0 : bytes * stolenSeconds;
     this.put(unit, class_, ON_CPU, request.handOver[class_] + cpu + beside, stolen + beside * shared, memory);
     // DMA writes the staging buffer, the copy (or the kernel) reads it.
     this.put(unit, class_, FROM_DISK, device, stagedCopySeconds(request, unit) + device * shared, 2 * memory);

@@ -43,7 +43,6 @@ export class Request {
   hostBytes: f64 = 0;
   copySeconds: f64 = 0;
   memoryTotal: f64 = 1;
-  cpuAlone: f64 = 1;
   cpuBesideLink: f64 = 1;
   linkBesideCpu: f64 = 1;
 

@@ -1,7 +1,17 @@
 // Plays a class's schedule event by event: one chain of units, a link that copies into the ring, drives that read into staging.
 // Passes follow each other, with prefetch across their ends, until two take the same time. Where CPU kernels, copies and disk
 // DMA meet in host memory they slow each other down; where a device has one queue, copies and kernels take turns in it.
-import { contention, copySeconds, DISK, LINKED, modeOf, ON_CPU, ON_DEVICE, stagedCopySeconds } from './cost';
+import {
+  besideLinkSeconds,
+  copySeconds,
+  DISK,
+  LINKED,
+  modeOf,
+  ON_CPU,
+  ON_DEVICE,
+  stagedCopySeconds,
+  stolenSeconds,
+} from './cost';
 import { driveWork } from './extents';
 import { Request } from './request';
 import { Schedule, Transfers } from './schedule';
@@ -65,7 +75,6 @@ class Simulator {
   private readOf: StaticArray<i32> = [];
   /** Seconds of reading [read][drive]. */
   private readWork: StaticArray<f64> = [];
-  private readonly cpuSlower: f64;
   private readonly linkSlower: f64;
 
   private stuck: bool = false;
@@ -100,9 +109,7 @@ class Simulator {
     this.transfers = schedule.classes[class_];
     this.units = request.units;
     this.count = this.transfers.unit.length;
-    const slower = contention(request);
-    this.cpuSlower = slower[0];
-    this.linkSlower = slower[1];
+    this.linkSlower = stolenSeconds(request);
     this.prepareReads();
     this.slotReach = reaches(this.transfers.slot);
     const staging: i32[] = [];
@@ -357,7 +364,7 @@ class Simulator {
       const at = this.unit * this.request.classes + this.class_;
       const bytes = this.request.unitBytes[this.unit];
       const alone = this.request.cpu[at];
-      const slowed = alone + bytes * this.cpuSlower;
+      const slowed = besideLinkSeconds(this.request, alone, bytes);
       if (slowed > 0) {
         this.chain.speed = Math.max(0.01, alone / slowed);
         this.link.speed = Math.max(0.01, 1 - (bytes * this.linkSlower) / slowed);

@@ -13,7 +13,7 @@ import {
   Request,
 } from './request';
 
-const VERSION: f64 = 2;
+const VERSION: f64 = 3;
 const TAG_REQUEST: f64 = 0x6e7478;
 const TAG_LINK: f64 = 101;
 const TAG_CLASSES: f64 = 102;
@@ -128,7 +128,6 @@ export function decodeRequest(reader: Reader): Request {
   request.deviceBytes = reader.bytes();
   request.hostBytes = reader.bytes();
   request.memoryTotal = reader.rate();
-  request.cpuAlone = reader.rate();
   request.cpuBesideLink = reader.rate();
   request.linkBesideCpu = reader.rate();
   decodeLink(reader, request);
@@ -269,7 +268,6 @@ export function encodeRequest(request: Request): Writer {
   writer.put(request.deviceBytes);
   writer.put(request.hostBytes);
   writer.put(request.memoryTotal);
-  writer.put(request.cpuAlone);
   writer.put(request.cpuBesideLink);
   writer.put(request.linkBesideCpu);
   writer.put(TAG_LINK);

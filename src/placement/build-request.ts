@@ -54,7 +54,7 @@ export function buildRequest(gguf: GgufModel, model: Model, machine: Machine, op
     device: hostIsDevice ? null : { bytes: required(budgets.device).bytes, residents: onDevice },
     host: { bytes: budgets.host.bytes, residents: hostIsDevice ? [...onDevice, ...inHost] : inHost },
     link: linkOf(machine),
-    hostMemory: hostMemoryOf(machine),
+    hostMemory: hostMemoryOf(machine, cpu, typesOf(model)[0]),
     context: sizes.context,
   };
 }
@@ -222,15 +222,23 @@ function linkOf(machine: Machine): Link | null {
   };
 }
 
-function hostMemoryOf({ host, link }: Machine): HostMemoryRates {
+/** `type`: of most of the model's bytes. */
+function hostMemoryOf({ host, link }: Machine, cpu: CpuRates | null, type: GgmlType): HostMemoryRates {
   const linkAlone = link?.copies[link.copies.length - 1].rate ?? 0;
-  const beside = host.withLink ?? { readRate: host.readRate, linkRate: linkAlone || host.readRate };
+  const { readRate, linkRate } = host.withLink ?? { readRate: host.readRate, linkRate: linkAlone || host.readRate };
+  const cpuBesideLink = Math.min(host.readRate, readRate * likeness(host.withLink?.type, cpu, type));
   return {
-    total: link ? Math.max(host.readRate, beside.readRate + beside.linkRate) : host.readRate,
-    cpuAlone: host.readRate,
-    cpuBesideLink: beside.readRate,
-    linkBesideCpu: beside.linkRate,
+    total: link ? Math.max(host.readRate, cpuBesideLink + linkRate) : host.readRate,
+    cpuBesideLink,
+    linkBesideCpu: linkRate,
   };
+}
+
+/** A type that the CPU gets through faster is taken to be so beside the link as well: kernels of some wait for no memory. */
+function likeness(measured: GgmlType | undefined, cpu: CpuRates | null, type: GgmlType): number {
+  if (measured === undefined || cpu === null) return 1;
+  const [wanted, known] = [type, measured].map((each) => pointsOf(cpu.products, each)?.[0].rate);
+  return wanted === undefined || known === undefined ? 1 : wanted / known;
 }
 
 /** MAX_DRIVES of planner/request.ts. */

@@ -7,6 +7,9 @@ import { NtxError } from '../errors.js';
 import { MACHINE_FORMAT, type Machine } from './machine.js';
 import { parseMachine } from './machine-json.js';
 
+/** Rises when a field of a description comes to mean something else: what was measured before is measured anew. */
+const MEANING = 2;
+
 /** What a measurement holds for. */
 export interface MachineKey {
   readonly cpu: string;
@@ -26,7 +29,7 @@ function cacheFolder(env: NodeJS.ProcessEnv): string {
 
 export function cachePath(key: MachineKey, env: NodeJS.ProcessEnv = process.env): string {
   const { cpu, cores, memoryBytes, backend, device, driver } = key;
-  const text = JSON.stringify([MACHINE_FORMAT, cpu, cores, memoryBytes, backend, device, driver]);
+  const text = JSON.stringify([MACHINE_FORMAT, MEANING, cpu, cores, memoryBytes, backend, device, driver]);
   const hash = createHash('sha256').update(text).digest('hex').slice(0, 16);
   return join(cacheFolder(env), 'ntx', 'machines', `${backend}-${hash}.json`);
 }

@@ -107,7 +107,9 @@ const SCALE: Readonly<Record<Resource | 'hand-over', (machine: Machine, factor: 
   cpu: (machine, factor) => {
     const { host } = machine;
     const products = host.products.map((each) => ({ ...each, products: scaled(each.products, factor) }));
-    return { ...machine, host: { ...host, products } };
+    // Of products too: what was timed may have been beside the link, or not.
+    const withLink = host.withLink && { ...host.withLink, readRate: host.withLink.readRate * factor };
+    return { ...machine, host: { ...host, products, withLink } };
   },
   'hand-over': (machine, factor) => {
     const { link } = machine;
@@ -116,6 +118,7 @@ const SCALE: Readonly<Record<Resource | 'hand-over', (machine: Machine, factor: 
   'host-memory': (machine, factor) => {
     const { host } = machine;
     const withLink = host.withLink && {
+      ...host.withLink,
       readRate: host.withLink.readRate * factor,
       linkRate: host.withLink.linkRate * factor,
     };

@@ -66,6 +66,10 @@ export class Fields {
     return this.#take(name, `one of ${choices.join(', ')}`, choices[0], isOne);
   }
 
+  optionalChoice<Choice extends string>(name: string, choices: readonly Choice[]): Choice | undefined {
+    return this.#values[name] === undefined ? undefined : this.choice(name, choices);
+  }
+
   number(name: string, { least, most, whole = false, powerOfTwo = false, unit }: NumberRule): number {
     const kind = powerOfTwo ? 'a power of two' : whole ? 'a whole number' : 'a number';
     const expected = `${kind}${unit === undefined ? '' : ` of ${unit}`} from ${least} to ${most}`;

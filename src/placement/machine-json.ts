@@ -124,8 +124,9 @@ function hostOf(fields: Fields): HostDescription {
     readRate: rate(fields, 'readRate'),
     withLink: fields.nullablePart('withLink', (both) => {
       const rates = { readRate: rate(both, 'readRate'), linkRate: rate(both, 'linkRate') };
+      const type = both.optionalChoice('type', GGML_TYPES);
       both.done();
-      return rates;
+      return { ...rates, ...(type && { type }) };
     }),
     products: fields.parts('products').map(cpuRatesOf),
   };

@@ -62,6 +62,14 @@ export interface CpuRates {
   readonly products: ProductRates;
 }
 
+export interface WithLink {
+  /** Weights that products of one row get through: with more rows they compute more than they read. */
+  readonly readRate: number;
+  readonly linkRate: number;
+  /** Of those weights. Absent: `readRate` holds for every type. */
+  readonly type?: GgmlType | undefined;
+}
+
 export interface HostDescription {
   /** Name of the processor. */
   readonly cpu: string;
@@ -70,8 +78,8 @@ export interface HostDescription {
   readonly memoryBytes: number;
   /** Plain reads by all cores. */
   readonly readRate: number;
-  /** Plain reads by all cores but one and copies to the device at the same time; null without a link. */
-  readonly withLink: { readonly readRate: number; readonly linkRate: number } | null;
+  /** Products of all cores but one and copies to the device at the same time; null without a link. */
+  readonly withLink: WithLink | null;
   /** By ascending threads; empty where there is no cpu backend. */
   readonly products: readonly CpuRates[];
 }

@@ -96,9 +96,9 @@ export interface PlanFile {
 export interface HostMemoryRates {
   /** The most that CPU kernels, copies and disk DMA moved together. */
   readonly total: number;
-  /** CPU kernels that only read, with the threads that `cpuSeconds` was measured with. */
-  readonly cpuAlone: number;
+  /** The most that CPU kernels come to while copies run; what they are slower than that by `cpuSeconds`, they are there too. */
   readonly cpuBesideLink: number;
+  /** Copies while CPU kernels compute. */
   readonly linkBesideCpu: number;
 }
 

@@ -5,7 +5,7 @@ import type { TimelineEvent } from './answer.js';
 import type { Extent, Resource, Schedule, Tier, Transfer } from './plan.js';
 import type { Budget, PlanRequest } from './request.js';
 
-const VERSION = 2;
+const VERSION = 3;
 const TAG = {
   request: 0x6e7478,
   link: 101,
@@ -47,7 +47,7 @@ export function encodeRequest(request: PlanRequest, kind: PlacementKind = 'free'
   words.push(Number(device !== null), Number(link?.overlapsKernels ?? false), Number(link?.sharesPages ?? false));
   words.push(rings?.slots ?? 0, rings?.staging ?? 0);
   words.push(free(device), free(host));
-  words.push(hostMemory.total, hostMemory.cpuAlone, hostMemory.cpuBesideLink, hostMemory.linkBesideCpu);
+  words.push(hostMemory.total, hostMemory.cpuBesideLink, hostMemory.linkBesideCpu);
   const curve = link?.curve ?? [];
   words.push(TAG.link, link?.copySeconds ?? 0, curve.length);
   for (const { pieceBytes, bytesPerSecond } of curve) words.push(pieceBytes, bytesPerSecond);

@@ -124,6 +124,20 @@ describe('the request of a 70B model', () => {
     expect(model.units.filter(isFeedForward)).toHaveLength(80);
   });
 
+  test('beside the link the CPU is as fast as products of the type were, and as those of another would be', () => {
+    const { host } = machine;
+    const rateOf = (type: 'Q4_K' | 'Q8_0') => host.products[0].products[type]![0].rate;
+    const measured = (type?: 'Q4_K' | 'Q8_0', readRate = 5e10) => {
+      const withLink = { readRate, linkRate: 4e10, ...(type && { type }) };
+      return request(1, SIZES, { ...machine, host: { ...host, withLink } }).hostMemory;
+    };
+    expect(measured('Q4_K')).toEqual({ total: host.readRate, cpuBesideLink: 5e10, linkBesideCpu: 4e10 });
+    expect(measured('Q8_0').cpuBesideLink).toBeCloseTo((5e10 * rateOf('Q4_K')) / rateOf('Q8_0'), -3);
+    expect(measured().cpuBesideLink).toBe(5e10);
+    expect(measured('Q4_K', 1e11).total).toBe(1.4e11);
+    expect(measured('Q4_K', 1e12).cpuBesideLink).toBe(host.readRate);
+  });
+
   test('the output head of a prompt computes one row', () => {
     const head = request().units[160];
     expect(head.work[3].deviceSeconds).toBe(head.work[0].deviceSeconds);

@@ -62,6 +62,15 @@ describe('rates after a run', () => {
     expect(corrected.corrections).toEqual([{ date: '1970-01-01T00:00:00.000Z', resource: 'link', factor: 0.7 }]);
   });
 
+  test('of the processor, beside the link as well', () => {
+    const working: Prediction = { ...predicted, busy: { ...predicted.busy, cpu: 0.8 } };
+    const corrected = correct(machine, { predicted: working, seconds: 1, busy: { cpu: 1 } });
+    const { readRate, linkRate, type } = machine.host.withLink!;
+    expect(corrected.host.withLink).toEqual({ readRate: readRate * 0.8, linkRate, type });
+    const rateOf = ({ host }: Machine) => host.products[0].products.Q8_0![0].rate;
+    expect(rateOf(corrected)).toBeCloseTo(rateOf(machine) * 0.8, -3);
+  });
+
   test('of the bound, when nothing was timed', () => {
     expect(correct(machine, run(2)).link!.copies[0].rate).toBeCloseTo(machine.link!.copies[0].rate / 2, -3);
   });

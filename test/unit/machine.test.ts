@@ -39,6 +39,7 @@ describe('mistakes in a description', () => {
       machine.device.readRate = '870 GB/s';
       machine.device.kind = 'gpu';
       delete machine.host.cores;
+      machine.host.withLink.type = 'Q9_Z';
       machine.disks[0].alignment = 1000;
       machine.link.copies.reverse();
       machine.device.products.Q9_Z = [];
@@ -56,6 +57,7 @@ describe('mistakes in a description', () => {
       expect.stringMatching(/^device\.products\.Q9_Z: expected a type out of F32, /),
       expect.stringMatching(/^link\.copies: expected ascending entries, got 67108864, /),
       'host.cores: expected a whole number from 1 to 65536, got nothing',
+      expect.stringMatching(/^host\.withLink\.type: expected one of F32, .*, got "Q9_Z"$/),
       'host.reedRate: there is no such field',
       'disks[0].alignment: expected a power of two from 1 to 16777216, got 1000',
     ]);

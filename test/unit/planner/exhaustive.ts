@@ -48,15 +48,15 @@ function rowsOf(request: PlanRequest, unit: number, index: number, mode: Mode, q
   const { bytes, ranges, work } = request.units[unit];
   const { deviceSeconds, cpuSeconds, deviceSecondsBesideCpu } = work[index];
   const { link, hostMemory } = request;
-  const { total, cpuAlone, cpuBesideLink, linkBesideCpu } = hostMemory;
+  const { total, cpuBesideLink, linkBesideCpu } = hostMemory;
   const shared = link && !link.overlapsKernels;
   const traffic = bytes / total;
   const drives = request.drives.map(() => 0);
   if (mode === 'cpu') {
     const linkRate = link?.curve[link.curve.length - 1].bytesPerSecond ?? 0;
-    const slower = quiet ? 0 : bytes * Math.max(0, 1 / cpuBesideLink - 1 / cpuAlone);
+    const computing = Math.max(cpuSeconds ?? 0, quiet ? 0 : bytes / cpuBesideLink);
     const stolen = quiet ? 0 : (bytes / cpuBesideLink) * Math.max(0, 1 - linkBesideCpu / linkRate);
-    const chain = request.classes[index].handOverSeconds + (cpuSeconds ?? 0) + slower + deviceSecondsBesideCpu;
+    const chain = request.classes[index].handOverSeconds + computing + deviceSecondsBesideCpu;
     return { chain, queue: stolen + (shared ? deviceSecondsBesideCpu : 0), memory: traffic, drives };
   }
   const kernels = shared ? deviceSeconds : 0;

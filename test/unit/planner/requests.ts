@@ -164,7 +164,6 @@ export function requests({ units, classes }: Sizes, hostIsDevice = false): fc.Ar
             },
         hostMemory: {
           total: (draw.cpuAlone + linkRate) * draw.memoryShare,
-          cpuAlone: draw.cpuAlone,
           cpuBesideLink: draw.cpuAlone * draw.cpuLeft,
           linkBesideCpu: linkRate * draw.linkLeft,
         },

@@ -79,7 +79,7 @@ export function llama70b(shape: Shape = {}): PlanRequest {
     device: shape.hostIsDevice ? null : { bytes: Math.round(vram * GIB), residents: [kv] },
     host: { bytes: Math.round(ram * GIB), residents: shape.hostIsDevice ? [kv] : [] },
     link: shape.hostIsDevice ? null : { curve: LINK_CURVE, copySeconds: 6e-6, overlapsKernels, sharesPages },
-    hostMemory: { total: 146e9, cpuAlone: 120e9, cpuBesideLink: 98e9, linkBesideCpu: 48e9 },
+    hostMemory: { total: 146e9, cpuBesideLink: 74e9, linkBesideCpu: 48e9 },
     context: 2048,
   };
 }

@@ -38,7 +38,7 @@ test('malformed requests get an error code or a plan, never a trap', () => {
       for (const [at, value] of changes) words[at % words.length] = value;
       if (cut !== null) words = words.subarray(0, cut % words.length);
       const [tag, version, status, word] = callPlanner('plan', words);
-      expect([tag, version]).toEqual([0x616e7377, 2]);
+      expect([tag, version]).toEqual([0x616e7377, 3]);
       expect([0, 1, 2]).toContain(status);
       if (status !== 1) return;
       expect(word).toBeGreaterThanOrEqual(0);
