@@ -16,7 +16,8 @@ import { choosePlan } from '../dist/choose-plan.js';
 import { describeMachine } from '../dist/cli/machine.js';
 import { createForward } from '../dist/load-forward.js';
 import { openModel } from '../dist/open-model.js';
-import { measureHostMemory } from '../dist/placement/measure/host-memory.js';
+import { measureReads } from '../dist/placement/measure/host-memory.js';
+import { copyDuring } from '../dist/placement/measure/link.js';
 import { systemClock } from '../dist/placement/measure/timing.js';
 import { bufferBytes } from '../dist/streaming/buffers.js';
 import { StreamRecorder } from '../dist/streaming/stream-recorder.js';
@@ -117,9 +118,10 @@ await backend.dispose();
 /** GB/s that the threads get through with plain reads: what their products cannot pass. */
 async function readPeaks() {
   const reader = createCpuBackend(cpu);
-  const { readRate, withLink } = await measureHostMemory(reader, { device: backend, cpu: reader }, systemClock);
+  const alone = await measureReads(reader);
+  const { rate, result } = await copyDuring(backend, () => measureReads(reader), systemClock);
   await reader.dispose();
-  return { alone: readRate / 1e9, besideLink: withLink.readRate / 1e9, linkBeside: withLink.linkRate / 1e9 };
+  return { alone: alone / 1e9, besideLink: Math.min(alone, result) / 1e9, linkBeside: rate / 1e9 };
 }
 
 function sharesPlan() {

@@ -60,7 +60,7 @@ export function showProbe(probe: string, index: number, count: number): void {
 function asText(machine: Machine): string {
   const { device, link, host, disks, assumptions } = machine;
   const withLink =
-    host.withLink && `${rate(host.withLink.readRate)} beside ${rate(host.withLink.linkRate)} on the link`;
+    host.withLink && `${rate(host.withLink.readRate)} of products beside ${rate(host.withLink.linkRate)} on the link`;
   const facts = [
     ['device reads', rate(device.readRate), device.hostIsDevice ? '' : memoryText(device.memoryBytes)],
     ['an op', microseconds(device.launchSeconds)],

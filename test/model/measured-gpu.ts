@@ -16,11 +16,14 @@ export async function measureGpu(backend: Backend): Promise<Machine> {
   expect(probes).toEqual(['device', 'link', 'processor', 'host memory', 'disks']);
   // What was measured is a description, and nothing in it is impossible.
   expect(parseMachine(JSON.stringify(machine), 'measured')).toEqual(machine);
-  const rates = [machine.device.readRate, machine.host.readRate, machine.host.withLink!.linkRate];
+  const { type: _, ...besideLink } = machine.host.withLink!;
+  const rates = [machine.device.readRate, machine.host.readRate, ...Object.values(besideLink)];
   for (const rate of [...rates, ...machine.link!.copies.map((copy) => copy.rate)]) {
     expect(rate > 1e7 && rate < 1e13, `${rate}`).toBe(true);
   }
   expect(machine.device.products.Q4_K![0].rows).toBe(1);
+  expect(machine.host.withLink!.type).toBe('Q4_K');
+  expect(machine.host.withLink!.readRate).toBeLessThanOrEqual(machine.host.readRate);
   const { gguf, model } = shapeModel('llama-1b', 'Q4_K');
   const sizes = { maxRows: 64, maxOutputs: 8, slots: 1, context: 512 };
   const host = { name: 'RAM', totalBytes: 2 ** 34, freeBytes: null } as const;

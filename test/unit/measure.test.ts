@@ -14,8 +14,9 @@ import {
   groupByDisk,
   measureDisk,
 } from '../../src/placement/measure/disk.js';
+import { measureHostMemory } from '../../src/placement/measure/host-memory.js';
 import { measureLaunch } from '../../src/placement/measure/launch.js';
-import { measureLink } from '../../src/placement/measure/link.js';
+import { copyDuring, measureLink } from '../../src/placement/measure/link.js';
 import { bestProducts, measureProducts, productSizes } from '../../src/placement/measure/products.js';
 import { Allowance, fastest } from '../../src/placement/measure/timing.js';
 import { SimulatedBackend, type Speeds } from '../placement/simulated-backend.js';
@@ -60,6 +61,36 @@ test('products of every type and number of rows', async () => {
   }
   weights.free();
   expect([backend.live.size, backend.lists.size]).toEqual([0, 0]);
+});
+
+test('products beside a link that copies: never more than they reach alone, or than can be read', async () => {
+  // One clock for both: whoever waits for less than the other does is not kept busy.
+  const backend = new SimulatedBackend({ ...SPEEDS, productRate: () => 10e9 });
+  const reader = (rate: number) => ({ measureReadBandwidth: async () => rate });
+  const link = { device: backend, cpu: backend, type: 'Q4_K', alone: null } as const;
+  const { readRate, withLink } = await measureHostMemory(reader(50e9), link, backend.now);
+  expect([readRate, withLink!.type]).toEqual([50e9, 'Q4_K']);
+  expectNear(withLink!.readRate, 10e9, 0.1);
+  const slow = await measureHostMemory(reader(50e9), { ...link, alone: 9e9 }, backend.now);
+  expect(slow.withLink!.readRate).toBe(9e9);
+  expect((await measureHostMemory(reader(8e9), link, backend.now)).withLink!.readRate).toBe(8e9);
+  expect([backend.live.size, backend.lists.size]).toEqual([0, 0]);
+  expect(await measureHostMemory(reader(50e9), null, backend.now)).toEqual({ readRate: 50e9, withLink: null });
+});
+
+test('a link copies while something works, also where there is little room', async () => {
+  const backend = new SimulatedBackend(SPEEDS, 'discrete-gpu', 24 << 20);
+  let yields = 0;
+  const work = async () => {
+    while (yields < 100) await Promise.resolve(yields++);
+    return 'done';
+  };
+  const { rate, result } = await copyDuring(backend, work, backend.now);
+  expect(result).toBe('done');
+  expectNear(rate, (8 * 2 ** 20) / (4e-6 + (8 * 2 ** 20) / 20e9), 0.1);
+  const failing = copyDuring(backend, () => Promise.reject(new Error('no')), backend.now);
+  await expect(failing).rejects.toThrow('no');
+  expect(backend.live.size).toBe(0);
 });
 
 test('a device that is nearly full is measured with what is left', async () => {

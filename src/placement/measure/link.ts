@@ -73,7 +73,7 @@ class Copies {
     private readonly backend: Backend,
     private readonly source: HostMemory,
     private readonly target: DeviceMemory,
-    private readonly bytes: number,
+    readonly bytes: number,
   ) {}
 
   /** A copy behind a fence runs beside the kernels where the backend can do that. */
@@ -91,23 +91,41 @@ class Copies {
   }
 }
 
-/** Copies as a stream that goes on until it is stopped, for what is measured beside them. */
-export async function copyUntil(backend: Backend, stopped: Promise<unknown>, now: Clock): Promise<number> {
-  // Long beside what it costs to learn that a copy has ended.
-  const piece = 32 * MEBIBYTE;
-  const source = backend.allocateHost(2 * piece, 'copies to measure');
-  const target = backend.allocateDevice(2 * piece, 'copies to measure');
+/** Two pieces that are long beside what it costs to learn that a copy has ended. */
+const STREAM_BYTES = 64 * MEBIBYTE;
+
+/** Copies as a stream that begins before `work` and goes on until it has ended: the stream's rate, and what `work` gave. */
+export async function copyDuring<T>(
+  backend: Backend,
+  work: () => Promise<T>,
+  now: Clock,
+): Promise<{ rate: number; result: T }> {
+  const target = await withRoom(STREAM_BYTES, (size) => backend.allocateDevice(size, 'copies to measure'));
+  const piece = target.bytes / 2;
+  let source: HostMemory | null = null;
   try {
+    source = backend.allocateHost(target.bytes, 'copies to measure');
     const copies = new Copies(backend, source, target, piece);
-    let ended = false;
-    void stopped.finally(() => {
-      ended = true;
-    });
     await copies.run(1);
-    const begin = now();
+    return await streamDuring(backend, copies, work, now);
+  } finally {
+    source?.free();
+    target.free();
+  }
+}
+
+async function streamDuring<T>(backend: Backend, copies: Copies, work: () => Promise<T>, now: Clock) {
+  // Three on the way: while one is waited for, the next ones run.
+  const underway = [copies.enqueue(null), copies.enqueue(null), copies.enqueue(null)];
+  const begin = now();
+  let ended = false;
+  const working = work();
+  const end = () => {
+    ended = true;
+  };
+  const settled = working.then(end, end);
+  try {
     let count = 0;
-    // Three on the way: while one is waited for, the next ones run.
-    const underway = [copies.enqueue(null), copies.enqueue(null), copies.enqueue(null)];
     do {
       await backend.wait(underway.shift()!);
       count++;
@@ -115,10 +133,10 @@ export async function copyUntil(backend: Backend, stopped: Promise<unknown>, now
     } while (!ended);
     const seconds = now() - begin;
     await backend.wait(underway[underway.length - 1]);
-    return (count * piece) / seconds;
+    return { rate: (count * copies.bytes) / seconds, result: await working };
   } finally {
-    source.free();
-    target.free();
+    // Its memory is freed by whoever learns that the copies failed.
+    await settled;
   }
 }
 

@@ -225,7 +225,9 @@ async function hostOf(
   beginMemory();
   // One core is left to the link and the event loop, as it is when a model runs.
   const beside = device.hostIsDevice ? null : createCpuBackend({ threads: Math.max(1, cores - 1) });
-  const link = beside && { device: backend, cpu: beside };
+  const [type] = types;
+  const alone = rates.find(({ threads }) => threads === beside?.threads)?.products[type]?.[0].rate ?? null;
+  const link = beside && { device: backend, cpu: beside, type, alone };
   const memory = await measureHostMemory(cpu, link, allowance.now).finally(() => beside?.dispose());
   return { cpu: name, cores, memoryBytes, ...memory, products: rates };
 }

@@ -1,12 +1,20 @@
 // How fast the kernels of a backend get through weights, by type and rows.
-import type { Backend, Bindings, BoundWeight, CommandList, DeviceInfo, DeviceMemory } from '../../backend/backend.js';
+import type {
+  Backend,
+  Bindings,
+  BoundWeight,
+  CommandList,
+  DeviceInfo,
+  DeviceMemory,
+  Fence,
+} from '../../backend/backend.js';
 import type { Op } from '../../backend/ops.js';
 import { StepBuffer } from '../../backend/step.js';
 import { type GgmlType, typeBytes } from '../../gguf/types.js';
 import { hostMemory } from '../budget.js';
 import type { ProductRate, ProductRates } from '../machine.js';
 import { lastLevelCacheBytes } from './caches.js';
-import { type Allowance, fastestOfMany } from './timing.js';
+import { type Allowance, type Clock, fastestOfMany } from './timing.js';
 
 /** Columns of every matrix: the width of an 8B model, a multiple of every type's block. */
 const COLS = 4096;
@@ -81,40 +89,22 @@ async function measureType(
   backend: Backend,
   weights: DeviceMemory,
   type: GgmlType,
-  { totalBytes, matrixBytes: wantedBytes, rows: allRows, readingRows }: ProductSizes,
+  sizes: ProductSizes,
   { now }: Allowance,
 ): Promise<ProductRate[]> {
-  const rowBytes = typeBytes(type, COLS);
-  const matrixBytes = Math.min(wantedBytes, weights.bytes);
-  const matrixRows = Math.floor(matrixBytes / rowBytes / 32) * 32;
-  const stride = Math.ceil((matrixRows * rowBytes) / ALIGNMENT) * ALIGNMENT;
-  const matrix = (index: number): BoundWeight => {
-    return {
-      type,
-      rows: matrixRows,
-      cols: COLS,
-      range: { memory: weights, offset: index * stride, bytes: matrixRows * rowBytes },
-    };
-  };
+  const matrices = matricesOf(weights, type, sizes);
   const rates: ProductRate[] = [];
-  for (const [count, wanted] of [
-    [
-      Math.max(1, Math.floor(Math.min(totalBytes, weights.bytes) / stride)),
-      allRows.filter((rows) => rows <= readingRows),
-    ],
-    [1, allRows.filter((rows) => rows > readingRows)],
+  for (const [some, wanted] of [
+    [matrices, sizes.rows.filter((rows) => rows <= sizes.readingRows)],
+    [matrices.slice(0, 1), sizes.rows.filter((rows) => rows > sizes.readingRows)],
   ] as const) {
     if (wanted.length === 0) continue;
-    const runner = new ProductRunner(
-      backend,
-      Array.from({ length: count }, (_, index) => matrix(index)),
-      Math.max(...wanted),
-    );
+    const runner = new ProductRunner(backend, some, Math.max(...wanted));
     try {
       await runner.ready();
       for (const rows of wanted) {
         const seconds = await fastestOfMany((repeats) => runner.run(rows, repeats), now);
-        rates.push({ rows, rate: (count * matrixRows * rowBytes) / seconds });
+        rates.push({ rows, rate: runner.bytes / seconds });
       }
     } finally {
       runner.dispose();
@@ -123,8 +113,57 @@ async function measureType(
   return rates;
 }
 
+/** As many of a type as there are sizes and weights for, one behind another. */
+function matricesOf(weights: DeviceMemory, type: GgmlType, sizes: ProductSizes): BoundWeight[] {
+  const rowBytes = typeBytes(type, COLS);
+  const rows = Math.floor(Math.min(sizes.matrixBytes, weights.bytes) / rowBytes / 32) * 32;
+  const bytes = rows * rowBytes;
+  const stride = Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+  const count = Math.max(1, Math.floor(Math.min(sizes.totalBytes, weights.bytes) / stride));
+  return Array.from({ length: count }, (_, index) => {
+    return { type, rows, cols: COLS, range: { memory: weights, offset: index * stride, bytes } };
+  });
+}
+
+/** Products of one row without a pause, for what is measured beside something else. */
+export class SteadyProducts {
+  readonly #runner: ProductRunner;
+
+  constructor(backend: Backend, weights: DeviceMemory, type: GgmlType, sizes: ProductSizes) {
+    this.#runner = new ProductRunner(backend, matricesOf(weights, type, sizes), 1);
+  }
+
+  async warmUp(): Promise<void> {
+    await this.#runner.ready();
+    await this.#runner.run(1, 1);
+  }
+
+  /** Bytes of weights a second, on average over about so many seconds. */
+  async rateOver(seconds: number, now: Clock): Promise<number> {
+    const begin = now();
+    // While one is waited for, the next one runs.
+    let next = this.#runner.submit(1);
+    let count = 0;
+    do {
+      const current = next;
+      next = this.#runner.submit(1);
+      await this.#runner.wait(current);
+      count++;
+    } while (now() - begin < seconds);
+    const rate = (count * this.#runner.bytes) / (now() - begin);
+    await this.#runner.wait(next);
+    return rate;
+  }
+
+  dispose(): void {
+    this.#runner.dispose();
+  }
+}
+
 /** A list of products of one input with several matrices, one after another. */
 class ProductRunner {
+  /** Of all weights. */
+  readonly bytes: number;
   readonly #buffers: DeviceMemory[] = [];
   readonly #list: CommandList;
 
@@ -133,6 +172,7 @@ class ProductRunner {
     matrices: readonly BoundWeight[],
     private readonly maxRows: number,
   ) {
+    this.bytes = matrices.reduce((sum, { range }) => sum + range.bytes, 0);
     const buffer = (name: string, width: number) => {
       const bytes = maxRows * width * 4;
       const memory = backend.allocateDevice(bytes, name);
@@ -160,11 +200,19 @@ class ProductRunner {
     await this.#list.ready?.();
   }
 
-  async run(rows: number, repeats: number): Promise<void> {
+  submit(rows: number): Fence {
     const step = new StepBuffer(this.maxRows, 1);
     for (let row = 0; row < rows; row++) step.addRow(0, row, 0);
-    for (let repeat = 1; repeat < repeats; repeat++) this.backend.submit(this.#list, step);
-    await this.backend.wait(this.backend.submit(this.#list, step));
+    return this.backend.submit(this.#list, step);
+  }
+
+  async wait(fence: Fence): Promise<void> {
+    await this.backend.wait(fence);
+  }
+
+  async run(rows: number, repeats: number): Promise<void> {
+    for (let repeat = 1; repeat < repeats; repeat++) this.submit(rows);
+    await this.wait(this.submit(rows));
   }
 
   dispose(): void {
