@@ -10,9 +10,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { describeMachine } from '../dist/cli/machine.js';
 import { loadModel } from '../dist/index.js';
-import { StreamRecorder } from '../dist/streaming/stream-recorder.js';
 import { saveResult } from './save.mjs';
-import { DiskPeak } from './stream/disk.mjs';
+import { DiskPeak, ReadsRecorder } from './stream/disk.mjs';
 
 const { values, positionals } = parseArgs({
   options: {
@@ -78,7 +77,7 @@ async function decode() {
     files,
     transfers.flatMap(({ extents }) => extents),
   );
-  const recorder = new StreamRecorder(
+  const recorder = new ReadsRecorder(
     backend,
     loaded.model.units.map(({ bytes }) => bytes),
   );
@@ -91,6 +90,7 @@ async function decode() {
   await pass();
   const turns = [];
   for (let turn = 0; turn < Number(values.turns); turn++) {
+    await recorder.quiet();
     await disk.measure(Number(values.seconds));
     await pass();
     const before = passes;
@@ -99,6 +99,7 @@ async function decode() {
     const { seconds, busy } = await recorder.window(began, performance.now());
     turns.push({ passes: passes - before, seconds, diskBusy: busy.disk, computeBusy: busy.compute });
   }
+  await recorder.quiet();
   await disk.measure(Number(values.seconds));
   const sum = (key) => turns.reduce((total, turn) => total + turn[key], 0);
   const alone = disk.rates();

@@ -1,7 +1,8 @@
 // How near does streaming come to the link? Places a model with the units that fit into --vram resident and evenly spread,
 // and the others in pinned RAM (every --disk'th of them on disk), decodes, and prints what copies, reads and kernels did beside
 // what the link carries alone in the same process. The plan is made here, so that the streamer is measured and not the planner.
-// What drives carry alone is measured in turns with passes.
+// What drives carry alone is measured in turns with passes, when the streamer has read ahead as far as it has room: a turn's reads
+// are compared with the mean of what the drive carried before and after it.
 //
 //   node bench/stream.mjs MODEL [--backend cuda] [--adapter NAME] [--vram GIB] [--slots 3] [--staging 2] [--disk N] [--tokens 32]
 //                         [--prompts 10] [--rows 512] [--context 1024] [--save]
@@ -13,9 +14,8 @@ import { createForward } from '../dist/load-forward.js';
 import { openModel } from '../dist/open-model.js';
 import { Sequence } from '../dist/sequence.js';
 import { bufferBytes } from '../dist/streaming/buffers.js';
-import { StreamRecorder } from '../dist/streaming/stream-recorder.js';
 import { saveResult } from './save.mjs';
-import { DiskPeak } from './stream/disk.mjs';
+import { DiskPeak, ReadsRecorder } from './stream/disk.mjs';
 import { linkPeak } from './stream/link.mjs';
 import { stridedPlan } from './stream/plan.mjs';
 
@@ -41,7 +41,7 @@ if (path === undefined) throw new Error('which model? node bench/stream.mjs MODE
 
 const WARM_UP = 4;
 /** In turns with the disk's peak. */
-const PASSES_A_TURN = 4;
+const PASSES_A_TURN = 2;
 const PEAK_SECONDS = 4;
 const gibibytes = (bytes) => bytes / 2 ** 30;
 const perSecond = (bytes, seconds) => bytes / seconds / 1e9;
@@ -80,7 +80,7 @@ const token = (i) => (i * 7919 + 13) % model.config.vocabulary;
 await sequence.extend([token(0)]);
 for (let i = 1; i < WARM_UP; i++) await sequence.extend([token(i)]);
 
-const recorder = new StreamRecorder(
+const recorder = new ReadsRecorder(
   backend,
   model.units.map(({ bytes }) => bytes),
 );
@@ -90,6 +90,7 @@ const windows = [];
 const turns = diskPeak === null ? 1 : Math.ceil(number('tokens') / PASSES_A_TURN);
 for (let turn = 0; turn < turns; turn++) {
   if (diskPeak !== null) {
+    await recorder.quiet();
     await diskPeak.measure(PEAK_SECONDS);
     await sequence.extend([token(turn)]);
   }
@@ -100,6 +101,10 @@ for (let turn = 0; turn < turns; turn++) {
     passes.push((performance.now() - started) / 1000);
   }
   windows.push(await recorder.window(began, performance.now()));
+}
+if (diskPeak !== null) {
+  await recorder.quiet();
+  await diskPeak.measure(PEAK_SECONDS);
 }
 loaded.streamer.watcher = null;
 const window = added(windows);
@@ -116,6 +121,7 @@ const promptRate = (number('prompts') * prompt.length) / ((performance.now() - s
 await loaded.free();
 link.after = await linkPeak(backend);
 const diskAlone = diskPeak?.rates();
+const diskTurns = diskPeak && turnsOf(diskPeak.bestTurns(), windows);
 await diskPeak?.close();
 
 const peak = Math.max(link.before, link.after);
@@ -147,6 +153,7 @@ const result = {
     carried: perSecond(window.bytes.disk, window.seconds),
     whileBusy: perSecond(window.bytes.disk, window.busy.disk),
     shareOfPeak: window.bytes.disk / window.seconds / diskAlone[0].rate,
+    ...diskTurns,
   },
   busyShare: Object.fromEntries(Object.entries(window.busy).map(([name, seconds]) => [name, seconds / window.seconds])),
   rss: process.resourceUsage().maxRSS * 1024,
@@ -154,7 +161,7 @@ const result = {
 console.log(
   `decode ${decode.toFixed(3)} tok/s; link ${result.link.carried.toFixed(2)} GB/s = ${(100 * result.link.shareOfPeak).toFixed(1)} % of ` +
     `${peak.toFixed(2)}; ` +
-    `${result.disk ? `disk ${result.disk.carried.toFixed(2)} GB/s = ${(100 * result.disk.shareOfPeak).toFixed(1)} % of ${result.disk.peak.toFixed(2)}; ` : ''}busy: ${Object.entries(
+    `${result.disk ? `disk ${result.disk.carried.toFixed(2)} GB/s = ${(100 * result.disk.shareOfPeak).toFixed(1)} % of ${result.disk.peak.toFixed(2)}, by turns ${(100 * result.disk.medianShare).toFixed(1)} %; ` : ''}busy: ${Object.entries(
       result.busyShare,
     )
       .map(([name, share]) => `${name} ${(100 * share).toFixed(1)} %`)
@@ -167,6 +174,22 @@ if (values.save) {
   saveResult(`stream-${basename(path, '.gguf')}-${values.backend}${disk}`, result);
 }
 await backend.dispose();
+
+/** GB/s of each turn's reads, with the share that they are of what the drive carried alone before and after them. */
+function turnsOf(alone, windows) {
+  const turns = windows.map(({ bytes, seconds }, i) => ({
+    alone: alone[i] / 1e9,
+    carried: perSecond(bytes.disk, seconds),
+  }));
+  const aloneAtEnd = alone[windows.length] / 1e9;
+  const shares = turns.map((turn, i) => turn.carried / ((turn.alone + (turns[i + 1]?.alone ?? aloneAtEnd)) / 2));
+  return { turns, aloneAtEnd, medianShare: median(shares) };
+}
+
+function median(list) {
+  const sorted = list.toSorted((a, b) => a - b);
+  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
+}
 
 function added(windows) {
   const sum = (pick) => windows.reduce((total, window) => total + pick(window), 0);

@@ -1,6 +1,7 @@
 // What drives carry with nothing beside it, in turns with the passes that are measured: a drive that others use as well, or that
 // is virtual, has another rate every few seconds, and the best fifth of a second of it says little.
 import { openReader } from '../../dist/streaming/open-reader.js';
+import { StreamRecorder } from '../../dist/streaming/stream-recorder.js';
 
 /** Depths and block sizes that the file reader is tried with. */
 const WAYS = [
@@ -16,6 +17,32 @@ const WAYS = [
 const LANES = 16;
 const MEMORIES = 4;
 const LANE_BYTES = 4 << 20;
+
+/** Without a read for so long, and for so many times the longest one, a streamer has read ahead as far as it has room. */
+const QUIET = { seconds: 0.3, reads: 2 };
+
+/** Knows as well when reads have ended: after a pass a streamer reads on, into staging. */
+export class ReadsRecorder extends StreamRecorder {
+  #ended = 0;
+  #longest = 0;
+
+  read(transfer, began, ended) {
+    super.read(transfer, began, ended);
+    this.#ended = ended;
+    this.#longest = Math.max(this.#longest, ended - began);
+  }
+
+  /** Until nothing is read any more; one that has begun is not seen before it ends. */
+  async quiet() {
+    const since = performance.now();
+    for (;;) {
+      const enough = Math.max(1000 * QUIET.seconds, QUIET.reads * this.#longest);
+      const left = Math.max(since, this.#ended) + enough - performance.now();
+      if (left <= 0) return;
+      await new Promise((resolve) => setTimeout(resolve, left));
+    }
+  }
+}
 
 /** Reads what the disk transfers of a pass read, in their order and round and round, by each way for a part of the time. */
 export class DiskPeak {
@@ -33,7 +60,7 @@ export class DiskPeak {
     for (const way of WAYS) {
       const reader = await openReader(files, way);
       reader.attach?.(peak.#memories.map((memory) => ({ memory, offset: 0, bytes: memory.bytes })));
-      peak.#ways.push({ reader, bytes: 0, seconds: 0 });
+      peak.#ways.push({ reader, turns: [] });
     }
     return peak;
   }
@@ -43,15 +70,16 @@ export class DiskPeak {
     for (const way of this.#ways) {
       const started = performance.now();
       const over = () => performance.now() - started > (1000 * seconds) / this.#ways.length;
+      let bytes = 0;
       const lane = async (memory) => {
         while (!over()) {
           const piece = this.#pieces[this.#next++ % this.#pieces.length];
           await way.reader.read({ ...piece, memory, at: 0 });
-          way.bytes += piece.bytes;
+          bytes += piece.bytes;
         }
       };
       await Promise.all(Array.from({ length: LANES }, (_, i) => lane(this.#memories[i % MEMORIES])));
-      way.seconds += (performance.now() - started) / 1000;
+      way.turns.push({ bytes, seconds: (performance.now() - started) / 1000 });
     }
     this.#ways.push(this.#ways.shift());
   }
@@ -59,14 +87,25 @@ export class DiskPeak {
   /** Bytes a second of each way, over all measurements, the best first. */
   rates() {
     return this.#ways
-      .map(({ reader, bytes, seconds }) => ({ name: reader.name, rate: bytes / seconds }))
+      .map(({ reader, turns }) => ({ name: reader.name, rate: rateOf(turns) }))
       .toSorted((a, b) => b.rate - a.rate);
+  }
+
+  /** Bytes a second in each measurement, by the way that was the best over all of them: the best of each would flatter it. */
+  bestTurns() {
+    const [{ turns }] = this.#ways.toSorted((a, b) => rateOf(b.turns) - rateOf(a.turns));
+    return turns.map((turn) => rateOf([turn]));
   }
 
   async close() {
     for (const { reader } of this.#ways) await reader.close();
     for (const memory of this.#memories) memory.free();
   }
+}
+
+function rateOf(turns) {
+  const sum = (key) => turns.reduce((total, turn) => total + turn[key], 0);
+  return sum('bytes') / sum('seconds');
 }
 
 function cut({ file, offset, bytes }) {
