@@ -84,7 +84,7 @@ function onCpuToo(machine, quick) {
   const model = quick ? ['llama-30b', 'Q4_K'] : ['llama-70b', 'Q4_K'];
   const common = ['bench/host-compute.mjs', modelPath(machine, model), '--vram', quick ? '9' : '15.5', '--save'];
   const shares = [...common, '--shares', '0,0.6,0.7,0.8,1', '--sequences', '1,8'];
-  const budgets = ['--vram', quick ? '5,9' : '5,9,13', '--save'];
+  const budgets = ['--vram', quick ? '5,9' : '5,9,13', '--alone', '--save'];
   const mixed = ['llama-30b', 'Q4_K'];
   const mixes = ['bench/mixes.mjs', modelPath(machine, mixed), ...budgets];
   return over(machine, 'cuda', quick ? [model] : [model, mixed], [shares, [...common, '--planned'], mixes]);

@@ -1,8 +1,10 @@
 // Is the planner's mixture of streamed units and units on the CPU ever slower than the better pure plan? Over a grid of VRAM
 // budgets decodes a few tokens by the planner's plan, by the one that only streams, and by the one that only computes on the CPU
-// what the CPU can, and prints measured beside predicted seconds. The model is loaded anew for each.
+// what the CPU can, and prints measured beside predicted seconds. The model is loaded anew for each. --alone: and all of it on the
+// CPU, with no GPU beside it.
 //
-//   node bench/mixes.mjs MODEL [--backend cuda] [--vram 4,8,12] [--tokens 12] [--context 256] [--rows 16] [--threads N] [--save]
+//   node bench/mixes.mjs MODEL [--backend cuda] [--vram 4,8,12] [--tokens 12] [--context 256] [--rows 16] [--threads N] [--alone]
+//                        [--save]
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { describeMachine } from '../dist/cli/machine.js';
@@ -18,6 +20,7 @@ const { values, positionals } = parseArgs({
     context: { type: 'string', default: '256' },
     rows: { type: 'string', default: '16' },
     threads: { type: 'string' },
+    alone: { type: 'boolean', default: false },
     save: { type: 'boolean', default: false },
   },
   allowPositionals: true,
@@ -48,7 +51,9 @@ for (const vram of values.vram.split(',').map(Number)) {
     `${vram} GiB: planned ${cell(planned)}, streamed ${cell(streamed)}, computed ${cell(computed)}${verdict}`,
   );
 }
-const result = { machine: describeMachine(), device, model: basename(path), options: values, points };
+const alone = values.alone ? await measureAlone() : null;
+if (alone) console.log(`the CPU alone: ${(1 / alone.seconds).toFixed(2)} tok/s`);
+const result = { machine: describeMachine(), device, model: basename(path), options: values, points, alone };
 console.log(JSON.stringify(result));
 if (values.save) saveResult(`mixes-${basename(path, '.gguf')}-${device.backend}`, result);
 if (points.some(({ slower }) => slower > ALLOWED)) process.exitCode = 1;
@@ -72,18 +77,11 @@ async function measure(vram, pure) {
     if (model.chosen === null) return null;
     const { request, answer, cpuThreads } = model.chosen.placement;
     const { tiers, slots, schedules } = answer.plan;
-    const passes = [];
-    for (let i = 0; i < WARM_UP + Number(values.tokens); i++) {
-      const before = performance.now();
-      await model.sequence.extend([(i * 7919 + 13) % model.config.vocabulary]);
-      passes.push((performance.now() - before) / 1000);
-    }
-    const counted = passes.slice(WARM_UP);
+    const timed = await decode(model);
     const bytesIn = (tier) =>
       request.units.reduce((sum, { bytes }, unit) => sum + (tiers[unit] === tier ? bytes : 0), 0);
     return {
-      seconds: counted.reduce((sum, each) => sum + each, 0) / counted.length,
-      medianSeconds: counted.toSorted((a, b) => a - b)[counted.length >> 1],
+      ...timed,
       predicted: schedules[0].prediction.seconds,
       busy: schedules[0].prediction.busy,
       bytes: Object.fromEntries(['device', 'host-copy', 'host-compute', 'disk'].map((tier) => [tier, bytesIn(tier)])),
@@ -94,4 +92,29 @@ async function measure(vram, pure) {
   } finally {
     await model.dispose();
   }
+}
+
+async function measureAlone() {
+  const sizes = { context: Number(values.context), maxRows: Number(values.rows), maxOutputs: 1 };
+  const model = await loadModel(path, { backend: 'cpu', ...sizes });
+  try {
+    return { device: model.device, ...(await decode(model)) };
+  } finally {
+    await model.dispose();
+  }
+}
+
+/** Seconds of a token. */
+async function decode(model) {
+  const passes = [];
+  for (let i = 0; i < WARM_UP + Number(values.tokens); i++) {
+    const before = performance.now();
+    await model.sequence.extend([(i * 7919 + 13) % model.config.vocabulary]);
+    passes.push((performance.now() - before) / 1000);
+  }
+  const counted = passes.slice(WARM_UP);
+  return {
+    seconds: counted.reduce((sum, each) => sum + each, 0) / counted.length,
+    medianSeconds: counted.toSorted((a, b) => a - b)[counted.length >> 1],
+  };
 }
