@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type LanguageModel, loadModel } from '../../src/index.js';
 import { perplexity } from '../../src/perplexity.js';
 import { openCudaDevice } from '../cuda-device.js';
+import { expectDrawnTexts } from './drawn-texts.js';
 import { FABLE, HELDOUT, readGolden, STORIES } from './files.js';
 import { measureGpu } from './measured-gpu.js';
 import { ntx } from './program.js';
@@ -47,6 +48,8 @@ describe.each(MODELS)('$name', ({ name, file, bound }) => {
       output = await cuda.sequence.extend([id]);
     }
   });
+
+  test('draws its tokens by itself', () => expectDrawnTexts(cuda));
 
   test('has the perplexity of the cpu', async () => {
     const text = readFileSync(HELDOUT, 'utf8');

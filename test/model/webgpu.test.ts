@@ -5,6 +5,7 @@ import type { Output } from '../../src/backend/outputs.js';
 import { type LanguageModel, loadModel } from '../../src/index.js';
 import { perplexity } from '../../src/perplexity.js';
 import { onTestDevice, SKIP_WEBGPU, TEST_ADAPTER } from '../webgpu-device.js';
+import { expectDrawnTexts } from './drawn-texts.js';
 import { FABLE_DRAFT, HELDOUT, STORIES, sharedModel } from './files.js';
 import { ntx } from './program.js';
 
@@ -61,6 +62,8 @@ describe.skipIf(SKIP_WEBGPU).each(models.filter(({ file }) => file !== null))('$
       expect(actual.length).toBeGreaterThan(TOKENS);
     });
   }
+
+  test('draws its tokens by itself', () => expectDrawnTexts(webgpu));
 
   test('has the same perplexity', async () => {
     const text = readFileSync(HELDOUT, 'utf8');
