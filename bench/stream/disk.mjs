@@ -12,10 +12,11 @@ const WAYS = [
 ];
 /**
  * Reads that wait, more than any way has at the drive at a time, so that it has the next one whenever this thread runs late. What
- * comes is not looked at: several go to one memory.
+ * comes is not looked at: two go to one memory. There is as much of it as no core's cache holds, like staging: what is written to
+ * the same few megabytes again and again comes faster.
  */
-const LANES = 16;
-const MEMORIES = 4;
+const LANES = 24;
+const MEMORIES = 12;
 const LANE_BYTES = 4 << 20;
 
 /** Without a read for so long, and for so many times the longest one, a streamer has read ahead as far as it has room. */
@@ -51,7 +52,7 @@ export class DiskPeak {
   #pieces;
   #next = 0;
 
-  /** `extents`: of a pass. Its memory (16 MiB) is allocated here. */
+  /** `extents`: of a pass. Its memory (48 MiB) is allocated here. */
   static async open(backend, files, extents) {
     const peak = new DiskPeak();
     peak.#pieces = extents.flatMap(cut);

@@ -191,6 +191,8 @@ void Ring::Implementation::begin_pieces() {
     free_.pop_back();
     slot.rest = slot.piece;
     submit(slot);
+    // One by one: neighbours that come at once become a single request of megabytes, and a drive has only a few of those at a time.
+    io_uring_submit(&ring_);
   }
 }
 
