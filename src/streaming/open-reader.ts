@@ -64,7 +64,10 @@ export async function openReader(paths: readonly string[], options: ReaderOption
   const preferred = { ioUring: unavailable === '', direct: true, useCache, depth, maxBytes };
   const reader = new HostReader(addon, paths, fixed(preferred, method, direct));
   if (method !== undefined && direct !== undefined) return reader;
-  const measured = await measuredMethod(addon, paths, preferred, reader);
+  const measured = await measuredMethod(addon, paths, preferred, reader).catch(async (error: unknown) => {
+    await reader.close();
+    throw error;
+  });
   if (measured === null) return reader;
   await reader.close();
   return new HostReader(addon, paths, fixed({ ...preferred, ...measured }, method, direct));

@@ -34,7 +34,6 @@ export async function startStreamer(parts: StreamParts): Promise<StartedStreamer
   const { pinned, slots, staging } = placed;
   const host = new PinnedTier(backend, pinned);
   const disk = reader && new DiskTier(backend, reader, model.units, staging, verify);
-  reader?.attach?.(staging.map((memory) => ({ memory, offset: 0, bytes: memory.bytes })));
   const tierOf = (transfer: { readonly staging: number | null }) => {
     if (transfer.staging === null) return host;
     if (disk) return disk;
@@ -52,6 +51,7 @@ export async function startStreamer(parts: StreamParts): Promise<StartedStreamer
     return closed;
   };
   try {
+    reader?.attach?.(staging.map((memory) => ({ memory, offset: 0, bytes: memory.bytes })));
     if (verify && disk) await recordChecksums(disk, reader, recordings[0].transfers, parts.load);
   } catch (error) {
     await close();
