@@ -90,6 +90,8 @@ export class Forward {
   /** Runs the step with a clock on every kernel. Throws NtxError('unsupported') where there is none. */
   async profile(): Promise<readonly KernelTiming[]> {
     const { list, segments } = this.passes.recordingFor(this.step.rows);
+    // The outputs are another pass's then.
+    this.#begun = null;
     if (!this.backend.profile) {
       const message = `the ${this.backend.device.backend} backend has no clock for single kernels`;
       throw new NtxError('unsupported', message, 'measure without --ops, or on a GPU (--backend cuda or webgpu)');

@@ -1,6 +1,6 @@
 import type { Output } from './backend/outputs.js';
-import { NtxError } from './errors.js';
 import type { Sampling } from './backend/sampling.js';
+import { NtxError } from './errors.js';
 import type { Forward } from './forward.js';
 
 export interface ExtendOptions {

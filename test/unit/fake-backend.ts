@@ -5,6 +5,7 @@ import type {
   DeviceRange,
   DrawnPass,
   Fence,
+  KernelTiming,
   PassSizes,
 } from '../../src/backend/backend.js';
 import { CANDIDATES, outputBytes } from '../../src/backend/outputs.js';
@@ -19,10 +20,12 @@ const fence: Fence = { backend: 'reference' };
  * A backend whose logits are a hash of all tokens that the row's slot holds up to the row's position: any mistake in rows,
  * positions, slots or cache reuse changes what it says next.
  */
-export class FakeBackend implements Pick<Backend, 'submit' | 'read' | 'wait'> {
+export class FakeBackend implements Pick<Backend, 'submit' | 'profile' | 'read' | 'wait'> {
   readonly passes: { rows: number; outputs: number }[] = [];
   /** Of tokens that are drawn, the place among the candidates; null: it cannot draw. */
   drawnPlace: ((position: number) => number) | null = null;
+  /** What tokens are drawn from does not come. */
+  failsToRead = false;
   private readonly caches = new Map<number, number[]>();
   private results = new ArrayBuffer(0);
 
@@ -71,7 +74,13 @@ export class FakeBackend implements Pick<Backend, 'submit' | 'read' | 'wait'> {
     words[3] = token + 1;
     const drawn = new StepBuffer(step.maxRows, step.maxOutputs);
     drawn.addOutput(drawn.addRow(token, position, slot));
-    return { fence: this.submit(list, drawn), candidates: Promise.resolve(candidates) };
+    const read = this.failsToRead ? Promise.reject(new Error('no candidates')) : Promise.resolve(candidates);
+    return { fence: this.submit(list, drawn), candidates: read };
+  }
+
+  async profile(_: CommandList, step: StepBuffer): Promise<readonly KernelTiming[]> {
+    this.submit(list, step);
+    return [];
   }
 
   async read(range: DeviceRange): Promise<ArrayBuffer> {

@@ -1,16 +1,18 @@
 import { describe, expect, test } from 'vitest';
 import { NtxError } from '../../src/errors.js';
 import { type FinishReason, type GenerateParameters, generate } from '../../src/generate.js';
-import { Sampler, samplerOptions } from '../../src/sampler/index.js';
+import { type Choice, Sampler, samplerOptions } from '../../src/sampler/index.js';
 import { Sequence } from '../../src/sequence.js';
 import { FakeBackend } from './fake-backend.js';
 
 const SIZES = { maxRows: 4, maxOutputs: 2, slots: 2, context: 32 };
 const GREEDY = samplerOptions({ temperature: 0, repeatPenalty: 1 });
+const PARAMETERS = () => ({ sampler: new Sampler(GREEDY), maxTokens: 8, endTokens: new Set<number>() });
 
 function setUp(sizes: Partial<typeof SIZES> = {}) {
   const backend = new FakeBackend(50);
-  return { backend, sequence: new Sequence(backend.forward({ ...SIZES, ...sizes }), 1) };
+  const forward = backend.forward({ ...SIZES, ...sizes });
+  return { backend, forward, sequence: new Sequence(forward, 1) };
 }
 
 /** Greedy decoding by the fake's definition. */
@@ -28,8 +30,7 @@ async function collect(
   prompt: readonly number[],
   parameters: Partial<GenerateParameters> = {},
 ): Promise<{ tokens: number[]; reason: FinishReason }> {
-  const all = { sampler: new Sampler(GREEDY), maxTokens: 8, endTokens: new Set<number>(), ...parameters };
-  const choices = generate(sequence, prompt, all);
+  const choices = generate(sequence, prompt, { ...PARAMETERS(), ...parameters });
   const tokens: number[] = [];
   for (;;) {
     const next = await choices.next();
@@ -75,7 +76,7 @@ describe('the loop', () => {
     const { sequence } = setUp();
     const controller = new AbortController();
     const choices = generate(sequence, [1, 2], {
-      ...{ sampler: new Sampler(GREEDY), maxTokens: 100, endTokens: new Set<number>() },
+      ...{ ...PARAMETERS(), maxTokens: 100 },
       signal: controller.signal,
     });
     await choices.next();
@@ -198,8 +199,7 @@ describe('a device that draws tokens by itself', () => {
     backend.drawnPlace = () => 0;
     const forward = backend.forward(SIZES);
     const other = new Sequence(forward, 0);
-    const parameters = { sampler: new Sampler(GREEDY), maxTokens: 8, endTokens: new Set<number>() };
-    const choices = generate(new Sequence(forward, 1), PROMPT, parameters);
+    const choices = generate(new Sequence(forward, 1), PROMPT, PARAMETERS());
     const tokens: number[] = [];
     for (let next = await choices.next(); !next.done; next = await choices.next()) {
       tokens.push(next.value.token);
@@ -208,5 +208,32 @@ describe('a device that draws tokens by itself', () => {
       expect(output!.tokens[0]).toBe(expected(backend, held, 1)[0]);
     }
     expect(tokens).toEqual(expected(backend, PROMPT, 8));
+  });
+
+  test('does not take its pass for begun where another one was profiled in between', async () => {
+    const { backend, sequence, forward } = setUp();
+    backend.drawnPlace = () => 0;
+    const choices = generate(sequence, PROMPT, PARAMETERS());
+    const { token } = (await choices.next()).value as Choice;
+    await choices.return('cancelled' as never);
+    forward.step.clear();
+    forward.step.addOutput(forward.step.addRow(9, 0, 0));
+    await forward.profile();
+    const output = await sequence.extend([token]);
+    expect(output!.tokens[0]).toBe(expected(backend, [...PROMPT, token], 1)[0]);
+  });
+
+  test('goes on where a consumer has stopped, or a result could not be read, while a pass was under way', async () => {
+    const { backend, sequence } = setUp();
+    backend.drawnPlace = () => 0;
+    for await (const _ of generate(sequence, PROMPT, PARAMETERS())) break;
+    expect(backend.passes).toHaveLength(3);
+    expect((await collect(sequence, PROMPT)).tokens).toEqual(expected(backend, PROMPT, 8));
+    const choices = generate(sequence, [...PROMPT, 9], PARAMETERS());
+    await choices.next();
+    backend.failsToRead = true;
+    await expect(choices.next()).rejects.toThrow('no candidates');
+    backend.failsToRead = false;
+    expect((await collect(sequence, PROMPT)).tokens).toEqual(expected(backend, PROMPT, 8));
   });
 });
