@@ -60,3 +60,47 @@ test('does not sleep where other work has taken the time', async () => {
   await twoPasses(20, 16);
   expect(slept).toEqual([]);
 });
+
+test('sleeps through passes that follow each other without the host, and takes no prompt for one of them', async () => {
+  const pace = new Pace();
+  const [prompt, decode] = [{}, {}] as [Program, Program];
+  pace.start(prompt);
+  let ends = 5000;
+  for (let pass = 0; pass < 4; pass++) {
+    pace.follow(decode);
+    await pace.rest();
+    now = Math.max(now, ends);
+    pace.end();
+    ends += 100;
+  }
+  // Neither the prompt nor the first pass behind it was known.
+  expect(slept).toEqual([90, 90]);
+});
+
+test('learns nothing of a result that was there before anybody asked for it', async () => {
+  const pace = new Pace();
+  const program = {} as Program;
+  pace.start(program);
+  for (const busy of [1000, 1000, 0, 0]) {
+    pace.follow(program);
+    now += busy;
+    await pace.rest();
+    now += busy > 0 ? 0 : 20;
+    pace.end();
+  }
+  expect(slept).toEqual([16]);
+});
+
+test('what was to follow is forgotten where another pass is submitted', async () => {
+  const pace = new Pace();
+  const [long, short] = [{}, {}] as [Program, Program];
+  pace.start(long);
+  pace.follow(long);
+  pace.start(short);
+  now += 30;
+  pace.end();
+  pace.end();
+  pace.start(short);
+  await pace.rest();
+  expect(slept).toEqual([26]);
+});

@@ -7,8 +7,16 @@ import type { Program } from './list.js';
  */
 const MARGIN_MS = 4;
 const MARGIN_SHARE = 0.1;
-/** A result that is there so soon after waking was there before: nobody knows since when. */
+/** A result that is there so soon after it was asked for was there before: nobody knows since when. */
 const OVERSLEPT_MS = 2;
+
+interface Running {
+  readonly program: Program;
+  readonly started: number;
+  /** When its result was asked for, and whether its time was slept through before. */
+  asked: number;
+  slept: boolean;
+}
 
 /**
  * When to ask for a pass's result. From the moment that somebody waits for it, Dawn for Node asks the driver in every turn of
@@ -17,10 +25,19 @@ const OVERSLEPT_MS = 2;
 export class Pace {
   /** Of the shortest of the last passes, which grows by a little with each. */
   readonly #expected = new WeakMap<Program, number>();
-  #running: { readonly program: Program; readonly started: number; woke: number | null } | null = null;
+  #running: Running | null = null;
+  /** Submitted behind the running one. */
+  #next: Program | null = null;
 
   start(program: Program): void {
-    this.#running = { program, started: performance.now(), woke: null };
+    const now = performance.now();
+    this.#running = { program, started: now, asked: now, slept: false };
+    this.#next = null;
+  }
+
+  /** A pass is submitted while the result of the one in front of it is still to be asked for: it begins when that has ended. */
+  follow(program: Program): void {
+    this.#next = program;
   }
 
   /** Resolves shortly before the running pass is expected to end. */
@@ -28,21 +45,28 @@ export class Pace {
     if (!this.#running) return;
     const running = this.#running;
     const { program, started } = running;
+    running.asked = performance.now();
     const expected = this.#expected.get(program) ?? 0;
-    const left = expected - Math.max(MARGIN_MS, expected * MARGIN_SHARE) - (performance.now() - started);
+    const left = expected - Math.max(MARGIN_MS, expected * MARGIN_SHARE) - (running.asked - started);
     if (left < 1) return;
     await sleep(Math.floor(left));
-    running.woke = performance.now();
+    running.slept = true;
+    running.asked = performance.now();
   }
 
   /** Its result is there. */
   end(): void {
-    if (!this.#running) return;
-    const { program, started, woke } = this.#running;
+    const ended = this.#running;
     this.#running = null;
+    if (this.#next) this.start(this.#next);
+    if (!ended) return;
+    const { program, started, asked, slept } = ended;
     const now = performance.now();
+    const isLate = now - asked < OVERSLEPT_MS;
+    // It had time while the host did something else.
+    if (isLate && !slept) return;
     // The first pass of a program may take many times as long as the others: what sleeps by it comes down in a few passes.
-    const took = (now - started) * (woke !== null && now - woke < OVERSLEPT_MS ? 0.5 : 1);
+    const took = (now - started) * (isLate ? 0.5 : 1);
     this.#expected.set(program, Math.min(took, (this.#expected.get(program) ?? took) * 1.01));
   }
 }

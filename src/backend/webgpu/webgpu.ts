@@ -163,8 +163,7 @@ export class WebGpuBackend implements Backend {
     this.#ahead.skip();
     const program = own.program(step);
     this.#encodePieces(own, program, 0);
-    // The pass that is waited for is the one in front, and begins about now where it was drawn itself.
-    this.#pace.start(program);
+    this.#pace.follow(program);
     return { fence: this.#fence(), candidates: this.#fetch(answer) };
   }
 
