@@ -300,7 +300,8 @@ OpList::Drawn OpList::run_drawn(std::span<const uint32_t> words, uint8_t* candid
   const auto order = engine_->order();
   const StepParts step = check_step(words, limits_);
   if (step.rows.size() != 1 || segments_.size() != 1) throw std::invalid_argument("a drawn pass: not of one row, or cut");
-  if (bytes < sizeof(OutputHeader) || sampling.recents > kMostRecent || sampling.tokens > limits_.tokens) {
+  const bool are_tokens_there = sampling.tokens > 0 && sampling.tokens <= limits_.tokens;
+  if (bytes < sizeof(OutputHeader) || sampling.recents > kMostRecent || !are_tokens_there) {
     throw std::invalid_argument("a drawn pass: no candidates, too many recent tokens, or tokens that the list has not");
   }
   engine_->ahead().abandon();
@@ -312,7 +313,12 @@ OpList::Drawn OpList::run_drawn(std::span<const uint32_t> words, uint8_t* candid
   const auto most = static_cast<uint32_t>((bytes - sizeof(OutputHeader)) / sizeof(Candidate));
   launch_sample(sampling, candidates, most, row, engine_->traits(), engine_->compute());
   const Engine::Read read = engine_->read_between(candidates, bytes);
-  return {run_segment(step, segments_.front()), read};
+  try {
+    return {run_segment(step, segments_.front()), read};
+  } catch (...) {
+    engine_->release_read(read.buffer);  // nobody will
+    throw;
+  }
 }
 
 uint64_t OpList::profile(std::span<const uint32_t> words) {
