@@ -5,6 +5,7 @@ import { canHandOn } from '../../src/backend/webgpu/flow.js';
 import type { DeviceFacts } from '../../src/backend/webgpu/kernel.js';
 import { chooseProducts } from '../../src/backend/webgpu/kernels/product-choice.js';
 import { canCover, rowsThatFit } from '../../src/backend/webgpu/kernels/product-ranges.js';
+import { tableBytes } from '../../src/backend/webgpu/memory.js';
 import { wgsl } from '../../src/backend/webgpu/wgsl.js';
 
 /** A device with the default limits of WebGPU, but for these. */
@@ -100,4 +101,13 @@ describe('matrices in bindings', () => {
     expect(canCover([range], facts)).toBe(false);
     expect(canCover([{ ...range, bytes: 2 ** 31 }], facts)).toBe(true);
   });
+});
+
+it('a table that embed reads is one memory and one binding, and its places are counted in 32 bits', () => {
+  const most = (maxBufferSize: number, maxStorageBufferBindingSize: number) =>
+    tableBytes({ maxBufferSize, maxStorageBufferBindingSize } as GPUSupportedLimits);
+  expect(most(2 ** 32, 2 ** 27)).toBe(2 ** 27);
+  expect(most(2 ** 40, 2 ** 40)).toBe(2 ** 32 - 2 ** 16);
+  // Behind what is allocated some bytes are left, and tensors are placed in steps.
+  expect(most(2 ** 31, 2 ** 31)).toBe(2 ** 31 - 256);
 });

@@ -22,10 +22,20 @@ const PADDING = 16;
  * block that starts at one, up to 15 weights behind a row of floats.
  */
 const BEYOND = 64;
+/** Kernels count bytes of a binding in 32 bits. */
+export const ADDRESSABLE = 2 ** 32 - 2 ** 16;
+/** Tensors are placed in multiples of this (src/streaming/layout.ts). */
+const PLACED = 256;
 
 /** Bytes of the largest memory that a device can have. */
 export function allocationBytes({ maxBufferSize }: GPUSupportedLimits): number {
   return Math.floor((maxBufferSize - BEYOND) / PADDING) * PADDING;
+}
+
+/** Bytes of the largest table that `embed` finds rows in: one memory, one binding, and places in it that 32 bits count. */
+export function tableBytes(limits: GPUSupportedLimits): number {
+  const most = Math.min(limits.maxStorageBufferBindingSize, ADDRESSABLE, allocationBytes(limits));
+  return Math.floor(most / PLACED) * PLACED;
 }
 
 /** What memories need of the backend that they belong to. */

@@ -32,6 +32,7 @@ import {
   GpuMemory,
   type Owner,
   TableMemory,
+  tableBytes,
   wholeWords,
 } from './memory.js';
 import { Pace } from './pace.js';
@@ -74,7 +75,7 @@ export class WebGpuBackend implements Backend {
       kind: entry.kind,
       memoryBytes: entry.kind === 'software-gpu' ? totalmem() : 0,
       allocationBytes: allocationBytes(device.limits),
-      tableBytes: device.limits.maxStorageBufferBindingSize,
+      tableBytes: tableBytes(device.limits),
       offsetAlignment: device.limits.minStorageBufferOffsetAlignment,
       hostIsDevice: false,
     };

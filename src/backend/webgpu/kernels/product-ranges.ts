@@ -3,9 +3,7 @@ import { NtxError } from '../../../errors.js';
 import { typeBytes } from '../../../gguf/types.js';
 import type { BoundWeight, DeviceRange } from '../../backend.js';
 import type { DeviceFacts } from '../kernel.js';
-
-/** Kernels count bytes of a binding in 32 bits. */
-const ADDRESSABLE = 2 ** 32 - 2 ** 16;
+import { ADDRESSABLE } from '../memory.js';
 
 function mostBytes({ maxStorageBufferBindingSize: limit }: GPUSupportedLimits): number {
   return Math.min(limit, ADDRESSABLE);
