@@ -9,4 +9,4 @@ beforeAll(() => {
 });
 afterAll(() => backend?.dispose());
 
-drawingTests(() => backend);
+drawingTests(() => backend, openCudaDevice);

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Backend, DeviceRange, DrawnPass } from '../../src/backend/backend.js';
 import { type Output, outputBytes, readOutputs } from '../../src/backend/outputs.js';
 import { StepBuffer } from '../../src/backend/step.js';
+import { NtxError } from '../../src/errors.js';
 import { Sampler, type SamplerOptions, samplerOptions } from '../../src/sampler/index.js';
 import { seededRandom } from '../../src/sampler/random.js';
 
@@ -13,7 +14,7 @@ const MOST = 256;
 const SIZES = { maxRows: 4, maxOutputs: 2, slots: 2, context: 64 };
 
 /** Candidates by descending logit, of tokens in no order. */
-function candidatesOf(seed: number, count: number, spread: number): Output {
+export function candidatesOf(seed: number, count: number, spread: number): Output {
   const random = seededRandom(seed);
   const tokens = Array.from({ length: VOCABULARY }, (_, token) => ({ token, at: random() }));
   const chosen = tokens.sort((a, b) => a.at - b.at).slice(0, count);
@@ -36,7 +37,7 @@ function bytesOf({ tokens, logits }: Output): Uint8Array {
   return new Uint8Array(words.buffer);
 }
 
-class Drawing {
+export class Drawing {
   readonly #list;
   readonly #candidates: DeviceRange;
   readonly #out: DeviceRange;
@@ -58,20 +59,30 @@ class Drawing {
 
   /** The token that the device draws, and that the row in `out` is of. */
   async draw(output: Output, sampler: Sampler, history: readonly number[]): Promise<[drawn: number, embedded: number]> {
-    this.#fill(this.#candidates, bytesOf(output));
-    const step = new StepBuffer(SIZES.maxRows, SIZES.maxOutputs);
-    step.addOutput(step.addRow(7, 3, 1));
-    let pass: DrawnPass | null = null;
-    // Kernels may still be compiled.
-    for (let wait = 0; pass === null && wait < 1000; wait++) {
-      pass = this.backend.submitDrawn!(this.#list, step, this.#candidates, sampler.sampling(history)!);
-      if (pass === null) await sleep(5);
-    }
-    const [{ drawn, tokens }] = readOutputs(await pass!.candidates, 1, MOST);
+    this.fill(output);
+    const pass = await this.submit(sampler, history);
+    const [{ drawn, tokens }] = readOutputs(await pass.candidates, 1, MOST);
     expect(tokens).toEqual(output.tokens);
     const row = new Float32Array(await this.backend.read({ ...this.#out, bytes: 4 * WIDTH }));
     expect(row.map((value) => value - row[0])).toEqual(Float32Array.from({ length: WIDTH }, (_, i) => i));
     return [drawn!, row[0] / WIDTH];
+  }
+
+  /** What is drawn from. */
+  fill(output: Output): void {
+    this.#fill(this.#candidates, bytesOf(output));
+  }
+
+  async submit(sampler: Sampler, history: readonly number[]): Promise<DrawnPass> {
+    const step = new StepBuffer(SIZES.maxRows, SIZES.maxOutputs);
+    step.addOutput(step.addRow(7, 3, 1));
+    // Kernels may still be compiled.
+    for (let wait = 0; wait < 1000; wait++) {
+      const pass = this.backend.submitDrawn!(this.#list, step, this.#candidates, sampler.sampling(history)!);
+      if (pass) return pass;
+      await sleep(5);
+    }
+    throw new Error('nothing is drawn');
   }
 
   #fill(to: DeviceRange, bytes: Uint8Array): void {
@@ -98,7 +109,8 @@ const WAYS: Readonly<Record<string, Partial<SamplerOptions>>> = {
   rewards: { temperature: 0.7, repeatPenalty: 0.6, frequencyPenalty: -0.2, presencePenalty: -0.3 },
 };
 
-export function drawingTests(backend: () => Backend): void {
+/** @param open another one, which the caller disposes */
+export function drawingTests(backend: () => Backend, open: () => Backend | Promise<Backend>): void {
   describe('tokens that the device draws', () => {
     it.each(Object.entries(WAYS))('are the sampler’s: %s', async (_, options) => {
       const drawing = new Drawing(backend());
@@ -123,6 +135,37 @@ export function drawingTests(backend: () => Backend): void {
       expect(await drawing.draw(tied, greedy, [])).toEqual([5, 5]);
       const last = { ...tied, tokens: Uint32Array.of(VOCABULARY + 3, 6, 7) };
       expect(await drawing.draw(last, greedy, [])).toEqual([VOCABULARY - 1, VOCABULARY - 1]);
+    });
+
+    it('are their own passes’ where many are under way, of two lists', async () => {
+      const drawings = [new Drawing(backend()), new Drawing(backend())];
+      const outputs = drawings.map((_, i) => candidatesOf(i + 1, MOST, 2));
+      drawings.forEach((drawing, i) => {
+        drawing.fill(outputs[i]);
+      });
+      const passes: { wanted: number; pass: DrawnPass }[] = [];
+      for (let i = 0; i < 50; i++) {
+        const sampler = new Sampler(samplerOptions({ ...OFF, temperature: 1, seed: i }));
+        const pass = await drawings[i % 2].submit(sampler, []);
+        passes.push({ wanted: sampler.choose(outputs[i % 2], []).token, pass });
+      }
+      const drawn = passes.map(async ({ pass }) => readOutputs(await pass.candidates, 1, MOST)[0].drawn);
+      expect(await Promise.all(drawn)).toEqual(passes.map(({ wanted }) => wanted));
+      await backend().wait(passes.at(-1)!.pass.fence);
+    });
+
+    it('end with the backend, whether somebody waits for them or not', async () => {
+      const own = await open();
+      const drawing = new Drawing(own);
+      drawing.fill(candidatesOf(1, 3, 1));
+      const sampler = new Sampler(samplerOptions({ ...OFF, temperature: 0 }));
+      const [first, second] = [await drawing.submit(sampler, []), await drawing.submit(sampler, [])];
+      const ends = Promise.allSettled([first.candidates, second.candidates, own.wait(second.fence)]);
+      await own.dispose();
+      for (const end of await ends) {
+        if (end.status === 'rejected') expect(end.reason).toBeInstanceOf(NtxError);
+      }
+      expect(() => new Drawing(own)).toThrow();
     });
   });
 }
