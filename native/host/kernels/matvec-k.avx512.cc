@@ -39,6 +39,21 @@ __m512i pick(const uint8_t* a, int low, int high) {
               load32(a + high));
 }
 
+struct Nibbles {  // Q4_K and Q5_K: sub-blocks (0, 2), (1, 3), (4, 6), (5, 7)
+  static __m512i activations(const uint8_t* a, int i) {
+    const int first = 128 * (i / 2) + 32 * (i % 2);
+    return pick(a, first, first + 64);
+  }
+  static __m512i scale_index(int i) {
+    const int first = 4 * (i / 2) + i % 2;
+    return quarters(first, first, first + 2, first + 2);
+  }
+  static Codes codes(const uint8_t* qs) {
+    const __m512i a = load64(qs), b = load64(qs + 64);
+    return {{nibble(a, 0), nibble(a, 4), nibble(b, 0), nibble(b, 4)}};
+  }
+};
+
 struct Crumbs {  // Q2_K and Q3_K: 32 weights of the first half with 32 of the second
   static __m512i activations(const uint8_t* a, int i) { return pick(a, 32 * i, 128 + 32 * i); }
   // Words 0..7 hold the even scales, 8..15 the odd ones.
@@ -54,34 +69,17 @@ template <class T>
 struct Traits;
 
 template <>
-struct Traits<Q4_K> {  // sub-blocks (0, 1), (2, 3) and so on: activations are loaded as they lie
+struct Traits<Q4_K> : Nibbles {
   static constexpr int kScale = 0;
-  static __m512i activations(const uint8_t* a, int i) { return load64(a + 64 * i); }
-  static __m512i scale_index(int i) { return quarters(2 * i, 2 * i, 2 * i + 1, 2 * i + 1); }
-  static Codes codes(const uint8_t* p) {
-    Codes codes;
-    for (int i = 0; i < 4; ++i) {
-      const __m512i both = twice32(p + 16 + 32 * i);
-      codes.part[i] = and_mask(_mm512_mask_srli_epi16(both, 0xffff0000, both, 4), 15);
-    }
-    return codes;
-  }
+  static Codes codes(const uint8_t* p) { return Nibbles::codes(p + 16); }
 };
 
 template <>
-struct Traits<Q5_K> {  // sub-blocks (0, 2), (1, 3), (4, 6), (5, 7): the fifth bits cost less so
+struct Traits<Q5_K> : Nibbles {
   static constexpr int kScale = 0;
-  static __m512i activations(const uint8_t* a, int i) {
-    const int first = 128 * (i / 2) + 32 * (i % 2);
-    return pick(a, first, first + 64);
-  }
-  static __m512i scale_index(int i) {
-    const int first = 4 * (i / 2) + i % 2;
-    return quarters(first, first, first + 2, first + 2);
-  }
   static Codes codes(const uint8_t* p) {
-    const __m512i a = load64(p + 48), b = load64(p + 112), high = twice32(p + 16);
-    Codes codes{{nibble(a, 0), nibble(a, 4), nibble(b, 0), nibble(b, 4)}};
+    Codes codes = Nibbles::codes(p + 48);
+    const __m512i high = twice32(p + 16);
     for (int i = 0; i < 4; ++i) {
       const int first = 4 * (i / 2) + i % 2;
       codes.part[i] = add_where(codes.part[i], high, two_bytes(1 << first, 4 << first), 16);
