@@ -13,7 +13,10 @@ import { type Allowance, type Clock, fastest } from './timing.js';
 const MEBIBYTE = 2 ** 20;
 const BLOCKS = [MEBIBYTE / 2, MEBIBYTE, 4 * MEBIBYTE];
 const DEPTHS = [1, 4, 16, 32];
-/** What a plan would have in flight at most. */
+/**
+ * What a plan would have in flight at most. All of it is read into in turn, also where less is in flight: what is written to the same
+ * few megabytes again and again stays in a core's cache, and comes faster than what fills staging.
+ */
 export const DISK_MEMORY_BYTES = 64 * MEBIBYTE;
 /** A drive needs this long to get going; several seconds would say more of its cache than of its flash. */
 const MOST_CELL_SECONDS = 0.2;
@@ -161,17 +164,20 @@ class MeasuredFile {
   async measure({ block, depth }: Pick<Cell, 'block' | 'depth'>, seconds: number, now: Clock): Promise<Cell> {
     const bytes = Math.min(block, this.bytes);
     const places = Math.max(1, Math.floor(this.bytes / bytes));
+    const parts = Math.floor(this.memory.bytes / block);
     return this.#reading(depth, block, async (reader) => {
       const begin = now();
+      let begun = 0;
       let count = 0;
-      const lane = async (index: number) => {
+      const lane = async () => {
         do {
           const place = this.#next++ % places;
-          await reader.read({ file: 0, offset: place * bytes, bytes, memory: this.memory, at: index * block });
+          const at = (begun++ % parts) * block;
+          await reader.read({ file: 0, offset: place * bytes, bytes, memory: this.memory, at });
           count++;
         } while (now() - begin < seconds);
       };
-      await Promise.all(Array.from({ length: depth }, (_, index) => lane(index)));
+      await Promise.all(Array.from({ length: depth }, lane));
       return { block, depth, rate: (count * bytes) / (now() - begin), alignment: reader.alignment };
     });
   }
