@@ -8,7 +8,7 @@ import type {
   PassSizes,
 } from './backend/backend.js';
 import { CANDIDATES, type Output, outputBytes, readOutputs } from './backend/outputs.js';
-import type { Sampling } from './backend/sampling.js';
+import type { NextSampling } from './backend/sampling.js';
 import { StepBuffer } from './backend/step.js';
 import { NtxError } from './errors.js';
 
@@ -17,7 +17,7 @@ export interface Passes {
   /** Submits a pass. Rejects with NtxError when its weights do not come, or the signal is aborted before they have. */
   run(step: StepBuffer, signal?: AbortSignal): Promise<Fence>;
   /** Backend.submitDrawn(). null or absent: what follows has to be known first. */
-  submitDrawn?(step: StepBuffer, candidates: DeviceRange, sampling: Sampling): DrawnPass | null;
+  submitDrawn?(step: StepBuffer, candidates: DeviceRange, sampling: NextSampling): DrawnPass | null;
   /** To be called when the result has been asked for: weights of the next pass may follow. */
   ahead(): void;
   /** The list of passes of so many rows, and its segments: one, where it needs nobody else. */
@@ -52,11 +52,11 @@ export class Forward {
    * @param sampling how the token behind a single output will be chosen: a device that can draw it begins its pass at once, and
    * does not wait for the host. The next call, if it is of that token, only asks for the result.
    */
-  async pass(signal?: AbortSignal, sampling?: Sampling | null): Promise<Output[]> {
+  async pass(signal?: AbortSignal, sampling?: NextSampling): Promise<Output[]> {
     const count = this.step.outputs;
     const fence = this.#takeBegun() ?? (await this.passes.run(this.step, signal));
     const range = { ...this.outputs, bytes: count * outputBytes(CANDIDATES) };
-    const drawn = (sampling && this.#submitDrawn(range, sampling)) ?? null;
+    const drawn = sampling ? this.#submitDrawn(range, sampling) : null;
     const result = count === 0 ? this.backend.wait(fence) : (drawn?.candidates ?? this.backend.read(range));
     // Where the device has failed, both say so.
     result.catch(() => {});
@@ -78,7 +78,7 @@ export class Forward {
     return token === begun.token && position === begun.position && slot === begun.slot ? begun.fence : null;
   }
 
-  #submitDrawn(candidates: DeviceRange, sampling: Sampling): DrawnPass | null {
+  #submitDrawn(candidates: DeviceRange, sampling: NextSampling): DrawnPass | null {
     if (!this.passes.submitDrawn || this.step.outputs !== 1) return null;
     const { position, slot } = this.step.row(this.step.output(0).row);
     if (position + 1 >= this.sizes.context) return null;

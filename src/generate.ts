@@ -33,7 +33,7 @@ export async function* generate(
   const known = sequence.reuse(prompt);
   const history = [...prompt];
   // What is drawn behind the last pass is not run.
-  const sampling = (passes: number) => (passes < maxTokens ? sampler.sampling(history) : null);
+  const sampling = (passes: number) => (passes < maxTokens ? () => sampler.sampling(history) : undefined);
   const first = { signal, onProgress: onPrompt, sampling: sampling(1) };
   let output = await sequence.extend(prompt.slice(known), first);
   for (let count = 0; count < maxTokens; count++) {

@@ -1,5 +1,5 @@
 import type { Output } from './backend/outputs.js';
-import type { Sampling } from './backend/sampling.js';
+import type { NextSampling } from './backend/sampling.js';
 import { NtxError } from './errors.js';
 import type { Forward } from './forward.js';
 
@@ -7,7 +7,7 @@ export interface ExtendOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   /** How the token behind these will be chosen, if one will be added: Forward.pass(). */
-  readonly sampling?: Sampling | null | undefined;
+  readonly sampling?: NextSampling | undefined;
 }
 
 /** One sequence slot of the KV cache: which tokens it holds, and how to add more. */
@@ -70,7 +70,7 @@ export class Sequence {
       const isLast = done + rows === tokens.length;
       if (isLast) step.addOutput(rows - 1);
       try {
-        outputs = await this.forward.pass(options.signal, isLast ? options.sampling : null);
+        outputs = await this.forward.pass(options.signal, isLast ? options.sampling : undefined);
       } catch (error) {
         if (options.signal?.aborted) return null;
         throw error;

@@ -17,6 +17,9 @@ export interface Sampling extends Options {
   readonly recent: ReadonlyMap<number, number>;
 }
 
+/** How the next token will be chosen, worked out for who can use it alone; null: a device cannot. */
+export type NextSampling = () => Sampling | null;
+
 /**
  * f32 temperature, u32 top-k, f32 top-p, min-p, repeat, frequency and presence penalty, f32 random, u32 recent, u32 tokens, two
  * words of 0; then MOST_RECENT of (u32 token, u32 count).

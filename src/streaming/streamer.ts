@@ -1,7 +1,7 @@
 // Runs passes of a plan: submits segments in order, each behind the copy of the unit that it begins with, and keeps reads and
 // copies going ahead of them, across the end of a pass. It only enqueues; it waits for nothing but reads that are late.
 import type { Backend, DeviceMemory, DeviceRange, DrawnPass, Fence } from '../backend/backend.js';
-import type { Sampling } from '../backend/sampling.js';
+import type { NextSampling } from '../backend/sampling.js';
 import type { StepBuffer } from '../backend/step.js';
 import { NtxError } from '../errors.js';
 import type { Transfer } from '../placement/plan.js';
@@ -82,10 +82,12 @@ export class Streamer {
   }
 
   /** Backend.submitDrawn() of a pass whose weights are all resident; null of others. */
-  submitDrawn(step: StepBuffer, candidates: DeviceRange, sampling: Sampling): DrawnPass | null {
+  submitDrawn(step: StepBuffer, candidates: DeviceRange, sampling: NextSampling): DrawnPass | null {
+    const { backend } = this.parts;
     const { list, segments } = this.recordingFor(step.rows);
-    if (segments.length > 1) return null;
-    const pass = this.parts.backend.submitDrawn?.(list, step, candidates, sampling) ?? null;
+    if (!backend.submitDrawn || segments.length > 1) return null;
+    const chosen = sampling();
+    const pass = chosen && backend.submitDrawn(list, step, candidates, chosen);
     if (pass === null) return null;
     this.#last = pass.fence;
     this.watcher?.compute(null, pass.fence);

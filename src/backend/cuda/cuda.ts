@@ -185,10 +185,8 @@ export class CudaBackend implements Backend {
       this.#engine.submitDrawn(own.native, step.words, words, memory, candidates.offset, candidates.bytes),
     );
     this.#tickets.enqueued(COMPUTE, pass);
-    return {
-      fence: { backend: 'cuda', stream: COMPUTE, ticket: pass } as CudaFence,
-      candidates: this.#take(read, buffer),
-    };
+    const fence: CudaFence = { backend: 'cuda', stream: COMPUTE, ticket: pass };
+    return { fence, candidates: this.#take(read, buffer) };
   }
 
   async read(range: DeviceRange): Promise<ArrayBuffer> {

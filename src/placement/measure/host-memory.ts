@@ -51,8 +51,8 @@ export function measureReads(cpu: HostReader): Promise<number> {
 }
 
 /**
- * Kernels ask memory for less at a time than plain reads do, and the link leaves them less than it leaves those: on an H100's host
- * plain reads come to 125 GB/s beside it, products of Q4_K to 83. An average, as a pass sees it, not the best moment.
+ * Kernels ask memory for less at a time than plain reads do, and the link leaves them less than it leaves those. An average, as a
+ * pass sees it, not the best moment.
  */
 async function productsBesideLink(
   link: BesideLink,
