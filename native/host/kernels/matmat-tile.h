@@ -15,6 +15,7 @@ namespace {
 
 constexpr int kPanelCols = 512;
 constexpr int kChunkCols = 256;
+constexpr int kCacheLine = 64;
 
 /// What a few activation rows and a panel of weights come to.
 struct PanelProduct {
@@ -60,17 +61,29 @@ struct Panel {
   alignas(64) float scale[kSubs * kRows], bias[kSubs * kRows];
   alignas(64) uint8_t chunk[kRows * kChunkCols];  // codes of a few columns, row after row
 
-  /// `at` is the panel's first byte in the first row.
-  void unpack(const uint8_t* at, const WeightRows& weights, int cols) {
+  /// `at` is the panel's first byte in the first row, `next` that of the panel that follows.
+  void unpack(const uint8_t* at, const uint8_t* next, const WeightRows& weights, int cols) {
     if (weights.count < kRows) std::memset(chunk, 0, sizeof chunk);
     for (int begin = 0; begin < cols; begin += kChunkCols) {
       const int end = cols < begin + kChunkCols ? cols : begin + kChunkCols;
-      for (int n = 0; n < weights.count; ++n) unpack_row(at + n * weights.row_bytes, n, begin, end);
+      for (int n = 0; n < weights.count; ++n) {
+        prefetch(next + n * weights.row_bytes, begin, end);
+        unpack_row(at + n * weights.row_bytes, n, begin, end);
+      }
       for (int k = begin; k < end; k += 32) interleave(k, chunk + (k - begin));
     }
   }
 
  private:
+  /// A few hundred bytes of a row, then the next row: too short for what processors fetch by themselves. While activations pass
+  /// over this panel, the next one comes.
+  static void prefetch(const uint8_t* row, int begin, int end) {
+    const uint8_t* const last = row + end / T::kBlock * T::kBytes;
+    for (const uint8_t* line = row + begin / T::kBlock * T::kBytes; line < last; line += kCacheLine) {
+      _mm_prefetch(reinterpret_cast<const char*>(line), _MM_HINT_T0);
+    }
+  }
+
   void unpack_row(const uint8_t* row, int n, int begin, int end) {
     constexpr int subs = T::kBlock / T::kSub;
     float s[subs], min[subs] = {};
@@ -133,7 +146,11 @@ void matmat(const Tile& tile) {
   for (int64_t begin = 0; begin < input.cols; begin += kPanelCols) {
     const int cols = static_cast<int>(input.cols - begin < kPanelCols ? input.cols - begin : kPanelCols);
     const int64_t sub = begin / T::kSub;
-    panel.unpack(tile.weights.data + begin / T::kBlock * T::kBytes, tile.weights, cols);
+    const uint8_t* const at = tile.weights.data + begin / T::kBlock * T::kBytes;
+    const bool is_last = begin + cols == input.cols;
+    // Behind a tile's last panel a worker's next tile begins, nearly always.
+    const uint8_t* const next = is_last ? tile.weights.data + Isa::kRows * tile.weights.row_bytes : at + kPanelCols / T::kBlock * T::kBytes;
+    panel.unpack(at, next, tile.weights, cols);
     multiply_all<Isa, T, Isa::kInputs>(
         {panel.codes, panel.scale, panel.bias, cols / T::kSub, record + begin, in_scale + (sub >> shift), in_sum + sub,
          stride, shift, tile.out, tile.out_stride},

@@ -17,7 +17,7 @@ MatmulKernels make_avx2() {
   enter_block_matvecs_avx2(kernels);
   enter_k_matvecs_avx2(kernels);
   enter_matmats_avx2(kernels);
-  kernels.matmat_from = 7;
+  kernels.matmat_from = 5;
   return kernels;
 }
 
@@ -28,7 +28,7 @@ MatmulKernels make_avx512() {
   enter_block_matvecs_avx512(kernels);
   enter_k_matvecs_avx512(kernels);
   enter_matmats_avx512(kernels);
-  kernels.matmat_from = 5;
+  kernels.matmat_from = 4;
   return kernels;
 }
 

@@ -46,7 +46,7 @@ export function productSizes({ backend, kind }: DeviceInfo, freeBytes = hostMemo
     const afforded = Math.floor((PART_OF_FREE * freeBytes) / (16 * mebibyte)) * 16 * mebibyte;
     const wanted = Math.min(512 * mebibyte, Math.max(128 * mebibyte, beyondCaches));
     const totalBytes = Math.max(32 * mebibyte, Math.min(wanted, afforded));
-    return { totalBytes, matrixBytes: 16 * mebibyte, rows, readingRows: 1 };
+    return { totalBytes, matrixBytes: 16 * mebibyte, rows, readingRows: 16 };
   }
   return { totalBytes: 256 * mebibyte, matrixBytes: 32 * mebibyte, rows, readingRows: 16 };
 }
