@@ -15,7 +15,8 @@ namespace {
 constexpr size_t kSmallestRead = 64 << 10;  // fits the candidates of 31 outputs
 constexpr size_t kLargestKeptRead = 1 << 20;
 constexpr size_t kReadBuffers = 4;
-/// A decode step is over within this: until then the watcher asks without a break, afterwards it sleeps in between.
+/// A decode step of a resident model is over within this: until then the watcher asks without a break, afterwards it sleeps in
+/// between. Passes that take longer stream: then a core that asks is one that the processor's units need.
 constexpr auto kEagerWatch = std::chrono::milliseconds(20);
 constexpr auto kTend = std::chrono::milliseconds(1);
 constexpr auto kNap = std::chrono::microseconds(50);
@@ -304,12 +305,13 @@ void Engine::serve() {
       if (!stream.watched.empty()) progressed |= poll(stream);
     }
     const bool near = !progressed && comes_near();
+    const bool is_long = last_wait_ > kEagerWatch;
     lock.unlock();
     if (progressed || near) on_progress_();
     tend_ahead();
     if (progressed) {
       since = std::chrono::steady_clock::now();
-    } else if (std::chrono::steady_clock::now() - since > kEagerWatch) {
+    } else if (is_long || std::chrono::steady_clock::now() - since > kEagerWatch) {
       std::this_thread::sleep_for(kNap);
     } else {
       std::this_thread::yield();

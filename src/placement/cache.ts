@@ -8,7 +8,7 @@ import { MACHINE_FORMAT, type Machine } from './machine.js';
 import { parseMachine } from './machine-json.js';
 
 /** Rises when a field of a description comes to mean something else: what was measured before is measured anew. */
-const MEANING = 2;
+const MEANING = 3;
 
 /** What a measurement holds for. */
 export interface MachineKey {

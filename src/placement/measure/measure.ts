@@ -224,7 +224,8 @@ async function hostOf(
   noteMissing(types, rates[rates.length - 1].products, 'processor', assumptions);
   beginMemory();
   // One core is left to the link and the event loop, as it is when a model runs.
-  const beside = device.hostIsDevice ? null : createCpuBackend({ threads: Math.max(1, cores - 1) });
+  const threads = Math.max(1, cores - 1);
+  const beside = device.hostIsDevice ? null : createCpuBackend({ threads, besideDevice: true });
   const [type] = types;
   const alone = rates.find(({ threads }) => threads === beside?.threads)?.products[type]?.[0].rate ?? null;
   const link = beside && { device: backend, cpu: beside, type, alone };
