@@ -95,8 +95,7 @@ class Copies {
 const STREAM_BYTES = 128 * MEBIBYTE;
 /**
  * Of what is waited for at once. A pass waits for its end alone; who waits for every copy wakes JavaScript's thread a thousand
- * times a second, and the backend's that watches the device never sleeps: with every other core at work, products that meet
- * between two ops then came to a fifth of what they reach in a pass (18 instead of 82 GB/s beside an H100).
+ * times a second and lets no thread that watches the device sleep, and with every other core at work that is at a worker's cost.
  */
 const WAIT_SECONDS = 0.08;
 /** So that backends, which keep so many events, can tell the copies on the way apart. */
