@@ -17,19 +17,22 @@ export function threadCounts(cores: number): number[] {
 /**
  * By ascending threads, as many of them as the allowance has time for; always with all cores.
  * @param known what has been measured already
+ * @param wanted numbers of threads; those that are no number of threads of this machine are left out
  */
 export async function measureCpu(
   cpu: CpuBackend,
   types: readonly GgmlType[],
   known: CpuRates | null,
   allowance: Allowance,
+  wanted: readonly number[] | null = null,
 ): Promise<{ cores: number; rates: CpuRates[] }> {
   const cores = loadHostAddon().addon!.cpuInfo().cores;
   const sizes = productSizes(cpu.device);
   const weights = await allocateWeights(cpu, sizes.totalBytes);
   const rates: CpuRates[] = known ? [known] : [];
   try {
-    const counts = threadCounts(cores).filter((count) => count !== known?.threads);
+    const all = threadCounts(cores).filter((count) => count !== known?.threads);
+    const counts = all.filter((count) => wanted?.includes(count) ?? true);
     for (const [index, threads] of counts.entries()) {
       if (rates.length > 0 && allowance.left() === 0) break;
       const share = allowance.share(1 / (counts.length - index));

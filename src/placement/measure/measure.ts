@@ -1,10 +1,9 @@
 // A machine's description by measurement, in at most ten seconds.
-import { availableParallelism, cpus, release } from 'node:os';
+import { release } from 'node:os';
 import type { Backend, DeviceMemory } from '../../backend/backend.js';
-import { CpuBackend, createCpuBackend } from '../../backend/cpu/cpu.js';
+import { CpuBackend } from '../../backend/cpu/cpu.js';
 import { NtxError } from '../../errors.js';
 import { GGML_TYPES, type GgmlType } from '../../gguf/types.js';
-import { hostMemory } from '../budget.js';
 import {
   type DeviceDescription,
   type HostDescription,
@@ -14,12 +13,11 @@ import {
 } from '../machine.js';
 import { findNvidiaDriver } from '../system.js';
 import { allocateWeights, withRoom } from './bench-memory.js';
-import { measureCpu } from './cpu.js';
 import { DISK_MEMORY_BYTES, groupByDisk, measureDisk } from './disk.js';
-import { measureHostMemory } from './host-memory.js';
+import { hostAgain, hostOf, openCpu } from './host.js';
 import { type LaunchCosts, measureLaunch } from './launch.js';
 import { measureLink } from './link.js';
-import { bestProducts, measureProducts, productSizes } from './products.js';
+import { bestProducts, measureProducts, noteMissing, productSizes } from './products.js';
 import { Allowance, type Clock, fastest, systemClock } from './timing.js';
 
 const SECONDS = 10;
@@ -27,7 +25,7 @@ const SECONDS = 10;
 const SPENT = 0.8;
 
 /** What the probes of one kind may take of the time that is left when they begin. */
-const SHARES = { device: 0.4, cpu: 0.5, disks: 0.8 } as const;
+const SHARES = { device: 0.4, cpu: 0.5, disks: 0.6, again: 0.4 } as const;
 
 export interface MeasureOptions {
   readonly backend: Backend;
@@ -68,33 +66,49 @@ export async function measureMachine(options: MeasureOptions): Promise<Machine> 
   const cpu = openCpu(assumptions);
   try {
     begin('processor');
-    const host = await hostOf(cpu, backend, device, types, allowance, () => begin('host memory'), assumptions);
+    const host = await hostOf(
+      cpu,
+      backend,
+      device,
+      types,
+      allowance.share(SHARES.cpu),
+      () => begin('host memory'),
+      assumptions,
+    );
     begin('disks');
     const disks = await disksOf(cpu ?? backend, files, allowance.share(SHARES.disks), assumptions);
     const name = hostIsDevice ? backend.device.name : `${backend.device.name}, ${host.cpu}`;
     const date = new Date().toISOString();
     const machine = { name, date, assumptions, device, link, host, disks };
-    const again = await measureAgain(backend, options.types ?? types, allowance);
+    const again = await measureAgain(backend, cpu, host, options.types ?? types, allowance);
     return { format: MACHINE_FORMAT, ...withBest(machine, again, backend), corrections: [] };
   } finally {
     await cpu?.dispose();
   }
 }
 
-/** What of the device is measured twice. */
+/** What is measured twice. */
 interface Again {
   readonly launch: LaunchCosts;
   readonly products: ProductRates;
+  readonly host: HostDescription;
 }
 
-/** Launches and products of the types that are wanted, seconds later: what disturbed the first time may be over. */
-async function measureAgain(backend: Backend, types: readonly GgmlType[], allowance: Allowance): Promise<Again | null> {
+/** Launches, products of the types that are wanted and the host, seconds later: what disturbed the first time may be over. */
+async function measureAgain(
+  backend: Backend,
+  cpu: CpuBackend | null,
+  host: HostDescription,
+  types: readonly GgmlType[],
+  allowance: Allowance,
+): Promise<Again | null> {
   if (allowance.left() === 0) return null;
   const launch = await measureLaunch(backend, allowance.now);
   const sizes = productSizes(backend.device);
   const weights = await allocateWeights(backend, sizes.totalBytes);
   try {
-    return { launch, products: await measureProducts(backend, weights, types, sizes, allowance) };
+    const products = await measureProducts(backend, weights, types, sizes, allowance.share(SHARES.again));
+    return { launch, products, host: cpu ? await hostAgain(cpu, backend, host, types, allowance) : host };
   } finally {
     weights.free();
   }
@@ -107,17 +121,18 @@ function withBest<Part extends Pick<Machine, 'device' | 'host'>>(
   backend: Backend,
 ): Part {
   if (again === null) return machine;
+  const { host, launch } = again;
   const device = {
     ...machine.device,
-    launchSeconds: Math.min(machine.device.launchSeconds, again.launch.launchSeconds),
-    passSeconds: Math.min(machine.device.passSeconds, again.launch.passSeconds),
+    launchSeconds: Math.min(machine.device.launchSeconds, launch.launchSeconds),
+    passSeconds: Math.min(machine.device.passSeconds, launch.passSeconds),
     products: bestProducts(machine.device.products, again.products),
   };
-  if (!(backend instanceof CpuBackend)) return { ...machine, device };
-  const products = machine.host.products.map((rates) => {
+  if (!(backend instanceof CpuBackend)) return { ...machine, device, host };
+  const products = host.products.map((rates) => {
     return rates.threads === backend.threads ? { ...rates, products: device.products } : rates;
   });
-  return { ...machine, device, host: { ...machine.host, products } };
+  return { ...machine, device, host: { ...host, products } };
 }
 
 /** Measures the file systems of some files alone, for a machine that is known otherwise. */
@@ -192,47 +207,6 @@ async function readRateOf(backend: Backend, now: Clock, assumptions: string[]): 
   }
 }
 
-function openCpu(assumptions: string[]): CpuBackend | null {
-  try {
-    return createCpuBackend();
-  } catch (error) {
-    if (!(error instanceof NtxError && error.code === 'no-backend')) throw error;
-    assumptions.push('the cpu backend is not built: no unit can be computed by the processor');
-    return null;
-  }
-}
-
-async function hostOf(
-  cpu: CpuBackend | null,
-  backend: Backend,
-  device: DeviceDescription,
-  types: readonly GgmlType[],
-  allowance: Allowance,
-  beginMemory: () => void,
-  assumptions: string[],
-): Promise<HostDescription> {
-  const { totalBytes: memoryBytes } = hostMemory();
-  const name = cpus()[0]?.model.trim() || 'processor';
-  if (cpu === null) {
-    beginMemory();
-    const readRate = device.hostIsDevice ? device.readRate : 1e10;
-    if (!device.hostIsDevice) assumptions.push('reads of host memory were not measured: 10 GB/s stand in');
-    return { cpu: name, cores: availableParallelism(), memoryBytes, readRate, withLink: null, products: [] };
-  }
-  const known = backend instanceof CpuBackend ? { threads: backend.threads, products: device.products } : null;
-  const { cores, rates } = await measureCpu(cpu, types, known, allowance.share(SHARES.cpu));
-  noteMissing(types, rates[rates.length - 1].products, 'processor', assumptions);
-  beginMemory();
-  // One core is left to the link and the event loop, as it is when a model runs.
-  const threads = Math.max(1, cores - 1);
-  const beside = device.hostIsDevice ? null : createCpuBackend({ threads, besideDevice: true });
-  const [type] = types;
-  const alone = rates.find(({ threads }) => threads === beside?.threads)?.products[type]?.[0].rate ?? null;
-  const link = beside && { device: backend, cpu: beside, type, alone };
-  const memory = await measureHostMemory(cpu, link, allowance.now).finally(() => beside?.dispose());
-  return { cpu: name, cores, memoryBytes, ...memory, products: rates };
-}
-
 async function disksOf(
   backend: Pick<Backend, 'allocateHost'>,
   files: readonly string[],
@@ -253,10 +227,4 @@ async function disksOf(
   } finally {
     memory.free();
   }
-}
-
-function noteMissing(types: readonly GgmlType[], rates: object, where: string, assumptions: string[]): void {
-  const missing = types.filter((type) => !(type in rates));
-  if (missing.length === 0) return;
-  assumptions.push(`no time was left for ${missing.join(', ')} on the ${where}: rates of similar types stand in`);
 }

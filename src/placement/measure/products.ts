@@ -30,13 +30,15 @@ export interface ProductSizes {
   readonly rows: readonly number[];
   /** With more rows than this kernels compute more than they read: one matrix is enough, and many would take long. */
   readonly readingRows: number;
+  /** Of the matrices, for rows from 2 to readingRows: a processor takes several times as long with them. */
+  readonly severalPart: number;
 }
 
 /** For a kind of device: slow ones get less to do. */
 export function productSizes({ backend, kind }: DeviceInfo, freeBytes = hostMemory().freeBytes): ProductSizes {
   const mebibyte = 2 ** 20;
   if (backend === 'reference' || kind === 'software-gpu') {
-    return { totalBytes: mebibyte, matrixBytes: mebibyte / 4, rows: [1, 16], readingRows: 1 };
+    return { totalBytes: mebibyte, matrixBytes: mebibyte / 4, rows: [1, 16], readingRows: 1, severalPart: 1 };
   }
   const rows = [1, 4, 16, 128];
   if (kind === 'cpu') {
@@ -46,9 +48,9 @@ export function productSizes({ backend, kind }: DeviceInfo, freeBytes = hostMemo
     const afforded = Math.floor((PART_OF_FREE * freeBytes) / (16 * mebibyte)) * 16 * mebibyte;
     const wanted = Math.min(512 * mebibyte, Math.max(128 * mebibyte, beyondCaches));
     const totalBytes = Math.max(32 * mebibyte, Math.min(wanted, afforded));
-    return { totalBytes, matrixBytes: 16 * mebibyte, rows, readingRows: 16 };
+    return { totalBytes, matrixBytes: 16 * mebibyte, rows, readingRows: 16, severalPart: 0.25 };
   }
-  return { totalBytes: 256 * mebibyte, matrixBytes: 32 * mebibyte, rows, readingRows: 16 };
+  return { totalBytes: 256 * mebibyte, matrixBytes: 32 * mebibyte, rows, readingRows: 16, severalPart: 1 };
 }
 
 /**
@@ -85,6 +87,13 @@ export function bestProducts(first: ProductRates, second: ProductRates): Product
   return Object.fromEntries(merged);
 }
 
+/** An assumption for the types that were not measured. */
+export function noteMissing(types: readonly GgmlType[], rates: object, where: string, assumptions: string[]): void {
+  const missing = types.filter((type) => !(type in rates));
+  if (missing.length === 0) return;
+  assumptions.push(`no time was left for ${missing.join(', ')} on the ${where}: rates of similar types stand in`);
+}
+
 async function measureType(
   backend: Backend,
   weights: DeviceMemory,
@@ -94,12 +103,14 @@ async function measureType(
 ): Promise<ProductRate[]> {
   const matrices = matricesOf(weights, type, sizes);
   const rates: ProductRate[] = [];
-  for (const [some, wanted] of [
-    [matrices, sizes.rows.filter((rows) => rows <= sizes.readingRows)],
-    [matrices.slice(0, 1), sizes.rows.filter((rows) => rows > sizes.readingRows)],
+  const several = Math.ceil(matrices.length * sizes.severalPart);
+  for (const [count, wanted] of [
+    [matrices.length, sizes.rows.filter((rows) => rows === 1)],
+    [several, sizes.rows.filter((rows) => rows > 1 && rows <= sizes.readingRows)],
+    [1, sizes.rows.filter((rows) => rows > sizes.readingRows)],
   ] as const) {
     if (wanted.length === 0) continue;
-    const runner = new ProductRunner(backend, some, Math.max(...wanted));
+    const runner = new ProductRunner(backend, matrices.slice(0, count), Math.max(...wanted));
     try {
       await runner.ready();
       for (const rows of wanted) {
