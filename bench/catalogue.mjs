@@ -87,13 +87,38 @@ function onCpuToo(machine, quick) {
   const budgets = ['--vram', quick ? '5,9' : '5,9,13', '--alone', '--save'];
   const mixed = ['llama-30b', 'Q4_K'];
   const mixes = ['bench/mixes.mjs', modelPath(machine, mixed), ...budgets];
-  return over(machine, 'cuda', quick ? [model] : [model, mixed], [shares, [...common, '--planned'], mixes]);
+  const planned = [...common, '--planned'];
+  const onWebgpu = [...planned, '--backend', 'webgpu', '--sequences', '1'];
+  const alsoWebgpu = machine.backends.webgpu.missing === undefined ? [onWebgpu] : [];
+  return over(machine, 'cuda', quick ? [model] : [model, mixed], [shares, planned, ...alsoWebgpu, mixes]);
 }
 
 function withDisk(machine) {
   const model = ['llama-70b', 'Q4_K'];
   const options = ['--vram', '15.5', '--disk', '4', '--staging', '3', '--tokens', '16', '--prompts', '0', '--save'];
-  return over(machine, 'cuda', [model], [['bench/stream.mjs', modelPath(machine, model), ...options]]);
+  const path = modelPath(machine, model);
+  const planned = [
+    '--backend',
+    'cuda',
+    '--vram',
+    '15.5GiB',
+    '--ram',
+    '21GiB',
+    '--tokens',
+    '8',
+    '--name',
+    'disk',
+    '--save',
+  ];
+  return over(
+    machine,
+    'cuda',
+    [model],
+    [
+      ['bench/stream.mjs', path, ...options],
+      ['bench/planned.mjs', path, ...planned],
+    ],
+  );
 }
 
 function onThisProcessor(machine, quick) {
@@ -255,7 +280,7 @@ export const CATALOGUE = [
   {
     name: 'stream-disk',
     question: 'And with units that are read from disk in every pass?',
-    results: /^stream-[\w.-]+-cuda-disk\d+$/,
+    results: /^(stream|bench)-[\w.-]+-cuda-disk\d*$/,
     plan: withDisk,
   },
   {

@@ -9,6 +9,7 @@ import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { describeMachine } from '../dist/cli/machine.js';
 import { loadModel } from '../dist/engine.js';
+import { isSamePlan, secondsOfBetterPure } from './same-plan.mjs';
 import { saveResult } from './save.mjs';
 
 const { values, positionals } = parseArgs({
@@ -40,13 +41,15 @@ for (const vram of values.vram.split(',').map(Number)) {
   for (const [kind, pure] of Object.entries(KINDS)) runs[kind] = await measure(vram, pure);
   const { planned, streamed, computed } = runs;
   // A budget that holds all has no plan, and one that holds too little none that is pure.
-  const pure = [streamed, computed].filter(Boolean).map(({ seconds }) => seconds);
-  const slower = planned && pure.length > 0 ? planned.seconds / Math.min(...pure) : null;
+  const slower = secondsOfBetterPure(runs);
   points.push({ vram, ...runs, slower });
-  const cell = (run) =>
-    run ? `${(1 / run.seconds).toFixed(2)} tok/s (predicted ${(1 / run.predicted).toFixed(2)})` : 'none';
+  const cell = (run) => {
+    if (!run) return 'none';
+    const same = run !== planned && planned && isSamePlan(run, planned) ? ', by the same plan' : '';
+    return `${(1 / run.seconds).toFixed(2)} tok/s (predicted ${(1 / run.predicted).toFixed(2)}${same})`;
+  };
   const verdict =
-    slower === null ? '' : `; ${slower <= ALLOWED ? '' : 'TOO SLOW: '}${slower.toFixed(3)} of the better pure`;
+    slower === null ? '' : `; ${slower <= ALLOWED ? '' : 'TOO SLOW: '}${slower.toFixed(3)} of the better pure plan`;
   console.log(
     `${vram} GiB: planned ${cell(planned)}, streamed ${cell(streamed)}, computed ${cell(computed)}${verdict}`,
   );

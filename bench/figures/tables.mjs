@@ -1,5 +1,6 @@
 // The tables of README.md and docs/ that hold measured figures: of every kind of result the newest. `npm run figures` writes them
 // into the documents.
+import { isSamePlan, secondsOfBetterPure } from '../same-plan.mjs';
 import { digits, newest, result, significant } from './numbers.mjs';
 
 const percent = (share) => `${digits(100 * share, 1)} %`;
@@ -103,19 +104,23 @@ function machineRows() {
 
 function plannedRows() {
   const streamed = planned().map(({ file, each }) => {
-    const { predicted, seconds } = each.stream;
-    return { file, each, memory: memoryOf(each), predicted: predicted.seconds, measured: seconds, sequences: 1 };
+    const { predicted, seconds, busy } = each.stream;
+    // What binds a pass may have had another rate than when it was measured for the plan.
+    const atItsRate = predicted.seconds + busy[predicted.bound] - predicted.busy[predicted.bound];
+    const own = { memory: memoryOf(each), predicted: predicted.seconds, atItsRate, measured: seconds, sequences: 1 };
+    return { file, each, ...own };
   });
   const withCpu = plannedOnCpu().map(({ file, each, run, predicted, measured }) => {
     const memory = `${each.options.vram} GiB of VRAM, with the CPU`;
     return { file, each, memory, predicted, measured, sequences: run.sequences };
   });
   const milliseconds = (value) => `${significant(1000 * value)} ms`;
-  return [...streamed, ...withCpu].map(({ file, each, memory, predicted, measured, sequences }) => {
+  return [...streamed, ...withCpu].map(({ file, each, memory, predicted, atItsRate, measured, sequences }) => {
     const off = measured / predicted - 1;
     return [
       ...[modelName(each), each.device.backend, memory, sequences, milliseconds(predicted), milliseconds(measured)],
-      ...[`${off > 0 ? '+' : '−'}${percent(Math.abs(off))}`, rate(sequences / measured), linked(file)],
+      ...[`${off > 0 ? '+' : '−'}${percent(Math.abs(off))}`, atItsRate ? milliseconds(atItsRate) : ''],
+      ...[rate(sequences / measured), linked(file)],
     ];
   });
 }
@@ -138,6 +143,7 @@ function onCpuRows() {
     return each.runs.map(({ share, sequences, tokensPerSecond, busyShare }) => [
       ...[
         modelName(each),
+        each.device.backend,
         `${each.options.vram} GiB`,
         share === null ? 'as planned' : `${digits(100 * share, 0)} %`,
         sequences,
@@ -152,17 +158,14 @@ function mixesRows() {
   return newest(/^mixes-/).flatMap(({ file }) => {
     const each = result(file);
     const cell = (run) => `${rate(1 / run.seconds)} (${significant(1 / run.predicted)})`;
-    return each.points.map(({ vram, planned, streamed, computed, slower }) => [
-      ...[
-        modelName(each),
-        `${vram} GiB`,
-        cell(planned),
-        cell(streamed),
-        cell(computed),
-        digits(slower, 2),
-        linked(file),
-      ],
-    ]);
+    return each.points.map((point) => {
+      const { vram, planned, streamed, computed } = point;
+      const same = isSamePlan(computed, planned) ? ', the same plan' : '';
+      const times = secondsOfBetterPure(point);
+      const share = times === null ? '' : digits(times, 2);
+      const runs = [cell(planned), cell(streamed), `${cell(computed)}${same}`];
+      return [modelName(each), `${vram} GiB`, ...runs, share, linked(file)];
+    });
   });
 }
 
@@ -266,20 +269,33 @@ export const TABLES = {
     rows: streamRows,
   },
   planned: {
-    command: 'npm run bench -- --only stream-cuda,disk,host-compute',
-    heads: ['model', 'backend', 'memory', 'sequences', 'predicted pass', 'measured pass', 'off by', 'decode', 'result'],
+    command: 'npm run bench -- --only stream-cuda,stream-disk,disk,host-compute',
+    heads: [
+      ...['model', 'backend', 'memory', 'sequences', 'predicted pass', 'measured pass', 'off by'],
+      ...['predicted, had the bound its rate of the run', 'decode', 'result'],
+    ],
     rows: plannedRows,
   },
   'on-cpu': {
     command: 'npm run bench -- --only host-compute',
-    heads: ['model', 'VRAM', 'of what streams, on the CPU', 'sequences', 'decode', 'link busy', 'CPU busy', 'result'],
+    heads: [
+      'model',
+      'backend',
+      'VRAM',
+      'of what streams, on the CPU',
+      'sequences',
+      'decode',
+      'link busy',
+      'CPU busy',
+      'result',
+    ],
     rows: onCpuRows,
   },
   mixes: {
     command: 'npm run bench -- --only host-compute',
     heads: [
       ...['model', 'VRAM', 'planned (predicted)', 'only copied', 'computed as far as can be'],
-      ...['seconds, of the better', 'result'],
+      ...['seconds, of the better other', 'result'],
     ],
     rows: mixesRows,
   },
