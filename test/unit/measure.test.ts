@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { createReferenceBackend } from '../../src/backend/reference/reference.js';
-import type { GgmlType } from '../../src/gguf/types.js';
+import { GGML_TYPES, type GgmlType } from '../../src/gguf/types.js';
 import { allocateWeights } from '../../src/placement/measure/bench-memory.js';
 import { lastLevelCacheBytes } from '../../src/placement/measure/caches.js';
 import { threadCounts } from '../../src/placement/measure/cpu.js';
@@ -61,6 +61,14 @@ test('products of every type and number of rows', async () => {
   }
   weights.free();
   expect([backend.live.size, backend.lists.size]).toEqual([0, 0]);
+});
+
+test('every type is measured, with the little that slow devices get too', async () => {
+  const backend = new SimulatedBackend(SPEEDS, 'software-gpu');
+  const sizes = productSizes(backend.device);
+  const weights = await allocateWeights(backend, sizes.totalBytes);
+  const rates = await measureProducts(backend, weights, GGML_TYPES, sizes, new Allowance(1e9, backend.now));
+  for (const type of GGML_TYPES) expect(rates[type]!.every(({ rate }) => rate > 0 && Number.isFinite(rate))).toBe(true);
 });
 
 test('products beside a link that copies: never more than they reach alone, or than can be read', async () => {

@@ -11,6 +11,9 @@ import { measureHostMemory } from './host-memory.js';
 import { bestProducts, noteMissing } from './products.js';
 import type { Allowance } from './timing.js';
 
+/** Of looking at the host again: a slow one takes as long for one type. */
+const LEAST_SECONDS = 1.5;
+
 /** Null, with an assumption, where it was not built. */
 export function openCpu(assumptions: string[]): CpuBackend | null {
   try {
@@ -60,7 +63,7 @@ export async function hostAgain(
   allowance: Allowance,
 ): Promise<HostDescription> {
   // The device's products are these, and have been measured twice.
-  if (backend.device.hostIsDevice) return host;
+  if (backend.device.hostIsDevice || allowance.left() < LEAST_SECONDS) return host;
   const { rates } = await measureCpu(cpu, types, null, allowance, [host.cores, host.cores - 1]);
   const products = host.products.map((first) => {
     const again = rates.find(({ threads }) => threads === first.threads);

@@ -127,7 +127,9 @@ async function measureType(
 /** As many of a type as there are sizes and weights for, one behind another. */
 function matricesOf(weights: DeviceMemory, type: GgmlType, sizes: ProductSizes): BoundWeight[] {
   const rowBytes = typeBytes(type, COLS);
-  const rows = Math.floor(Math.min(sizes.matrixBytes, weights.bytes) / rowBytes / 32) * 32;
+  const fitting = Math.floor(Math.min(sizes.matrixBytes, weights.bytes) / rowBytes);
+  // Of floats fewer than 32 may fit.
+  const rows = fitting < 32 ? fitting : Math.floor(fitting / 32) * 32;
   const bytes = rows * rowBytes;
   const stride = Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
   const count = Math.max(1, Math.floor(Math.min(sizes.totalBytes, weights.bytes) / stride));
