@@ -146,10 +146,11 @@ void matmat(const Tile& tile) {
   for (int64_t begin = 0; begin < input.cols; begin += kPanelCols) {
     const int cols = static_cast<int>(input.cols - begin < kPanelCols ? input.cols - begin : kPanelCols);
     const int64_t sub = begin / T::kSub;
-    const uint8_t* const at = tile.weights.data + begin / T::kBlock * T::kBytes;
+    const uint8_t *const first = tile.weights.data, *const at = first + begin / T::kBlock * T::kBytes;
     const bool is_last = begin + cols == input.cols;
     // Behind a tile's last panel a worker's next tile begins, nearly always.
-    const uint8_t* const next = is_last ? tile.weights.data + Isa::kRows * tile.weights.row_bytes : at + kPanelCols / T::kBlock * T::kBytes;
+    const uint8_t* const next =
+        is_last ? first + Isa::kRows * tile.weights.row_bytes : at + kPanelCols / T::kBlock * T::kBytes;
     panel.unpack(at, next, tile.weights, cols);
     multiply_all<Isa, T, Isa::kInputs>(
         {panel.codes, panel.scale, panel.bias, cols / T::kSub, record + begin, in_scale + (sub >> shift), in_sum + sub,

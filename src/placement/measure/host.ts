@@ -53,7 +53,7 @@ export async function hostOf(
 
 /**
  * The better of `host` and what is measured now, of the numbers of threads that models run with. A hypervisor that writes a file
- * out was seen to leave 15 threads a third of their rate for as long as that took.
+ * out takes time from every core, and threads that meet after each op wait for the slowest: for seconds nothing was fast.
  */
 export async function hostAgain(
   cpu: CpuBackend,
