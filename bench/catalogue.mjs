@@ -97,19 +97,8 @@ function withDisk(machine) {
   const model = ['llama-70b', 'Q4_K'];
   const options = ['--vram', '15.5', '--disk', '4', '--staging', '3', '--tokens', '16', '--prompts', '0', '--save'];
   const path = modelPath(machine, model);
-  const planned = [
-    '--backend',
-    'cuda',
-    '--vram',
-    '15.5GiB',
-    '--ram',
-    '21GiB',
-    '--tokens',
-    '8',
-    '--name',
-    'disk',
-    '--save',
-  ];
+  const budgets = ['--vram', '15.5GiB', '--ram', '21GiB'];
+  const planned = ['--backend', 'cuda', ...budgets, '--tokens', '8', '--name', 'disk', '--save'];
   return over(
     machine,
     'cuda',
@@ -147,18 +136,13 @@ function fromDisk(machine, quick) {
 
 function batches(backend) {
   return (machine) => {
-    const model = ['llama-8b', 'Q4_K'];
-    const path = modelPath(machine, model);
-    return over(
-      machine,
-      backend,
-      [model],
-      [
-        ['bench/batch.mjs', path, backend, '--save'],
-        ['bench/js-share.mjs', path, backend, '512', '--save'],
-        ['bench/memory.mjs', '--backend', backend, '--save'],
-      ],
-    );
+    const models = ['Q8_0', 'Q4_K'].map((type) => ['llama-8b', type]);
+    const [large, small] = models.map((model) => modelPath(machine, model));
+    return over(machine, backend, models, [
+      ['bench/batch.mjs', small, backend, '--save'],
+      ...[large, small].map((path) => ['bench/js-share.mjs', path, backend, '512', '--save']),
+      ['bench/memory.mjs', small, '--backend', backend, '--save'],
+    ]);
   };
 }
 

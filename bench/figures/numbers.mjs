@@ -58,13 +58,21 @@ export function figureLinks(markdown) {
   return Array.from(links, ([whole, text, file, path]) => ({ whole, text, file, path }));
 }
 
-/** What a link should say instead of `text`, or null where it is right already. */
+/**
+ * What a link should say instead of `text`, or null where it is right already. Throws where all digits of it would be zeros, though
+ * the field is not: then the unit is missing, or another one is meant.
+ */
 export function corrected({ text, file, path }) {
   const found = /(-?[\d,]*\d(?:\.(\d+))?)(?:\s*([a-zA-Z%][\w/%]*))?/.exec(text);
   if (found === null) throw new Error(`the link "${text}" to ${file}#${path} has no number`);
   const [, number, fraction = '', unit = ''] = found;
   const scales = SCALES[unit] ?? [1];
-  const values = scales.map((scale) => digits(field(file, path) * scale, fraction.length));
-  if (values.includes(number)) return null;
-  return text.slice(0, found.index) + values[0] + text.slice(found.index + number.length);
+  const value = field(file, path);
+  const values = scales.map((scale) => digits(value * scale, fraction.length));
+  const isEmpty = (written) => value !== 0 && /^[-0.]+$/.test(written);
+  if (values.includes(number) && !isEmpty(number)) return null;
+  const better = values.find((written) => !isEmpty(written));
+  if (better === undefined)
+    throw new Error(`the link "${text}" to ${file}#${path} says nothing: ${value}, in which unit?`);
+  return text.slice(0, found.index) + better + text.slice(found.index + number.length);
 }

@@ -130,6 +130,9 @@ describe('figures in links', () => {
     expect(corrected({ ...link, text: 'about 1,300 tok/s' })).toBe('about 227 tok/s');
     expect(corrected({ ...link, text: '3.1 %', path: 'aims.diskShareOfPeak' })).toBe('92.0 %');
     expect(() => corrected({ ...link, path: 'llamaCpp.nothing' })).toThrow(/no number/);
+    // 227 in the other of the units that rates of memories are kept in.
+    expect(corrected({ ...link, text: '0.00 GB/s' })).toBe('227.00 GB/s');
+    expect(() => corrected({ ...link, text: '0.00 MB/s' })).toThrow(/in which unit/);
   });
 
   it('are missed where they are not linked', () => {

@@ -14,6 +14,7 @@ import {
   groupByDisk,
   measureDisk,
 } from '../../src/placement/measure/disk.js';
+import { bestMemory, bestRates } from '../../src/placement/measure/host.js';
 import { measureHostMemory } from '../../src/placement/measure/host-memory.js';
 import { measureLaunch } from '../../src/placement/measure/launch.js';
 import { copyDuring, measureLink } from '../../src/placement/measure/link.js';
@@ -123,6 +124,18 @@ test('of two measurements the faster one counts, point by point', () => {
     Q8_0: [15, 20].map((rate, i) => ({ rows: i + 1, rate })),
     Q4_K: first.Q4_K,
   });
+});
+
+test('of the host as well: by threads, and beside the link as a pair', () => {
+  const rates = (threads: number, rate: number) => ({ threads, products: { Q4_K: [{ rows: 1, rate }] } });
+  const best = bestRates([rates(1, 10), rates(15, 30), rates(16, 95)], [rates(15, 98), rates(16, 90)]);
+  expect(best).toEqual([rates(1, 10), rates(15, 98), rates(16, 95)]);
+  const beside = (readRate: number, linkRate: number) => ({ type: 'Q4_K', readRate, linkRate }) as const;
+  const disturbed = { readRate: 120, withLink: beside(30, 52) };
+  const quiet = { readRate: 110, withLink: beside(90, 48) };
+  expect(bestMemory(disturbed, quiet)).toEqual({ readRate: 120, withLink: beside(90, 48) });
+  expect(bestMemory(quiet, disturbed)).toEqual({ readRate: 120, withLink: beside(90, 48) });
+  expect(bestMemory(quiet, { readRate: 1, withLink: null })).toEqual(quiet);
 });
 
 test('without time only the first type is measured', async () => {

@@ -65,19 +65,26 @@ export async function hostAgain(
   // The device's products are these, and have been measured twice.
   if (backend.device.hostIsDevice || allowance.left() < LEAST_SECONDS) return host;
   const { rates } = await measureCpu(cpu, types, null, allowance, [host.cores, host.cores - 1]);
-  const products = host.products.map((first) => {
-    const again = rates.find(({ threads }) => threads === first.threads);
-    return again ? { ...first, products: bestProducts(first.products, again.products) } : first;
-  });
+  const products = bestRates(host.products, rates);
   const memory = await memoryBeside(cpu, backend, host.cores, types[0], products, allowance);
-  const { withLink } = memory;
-  const isBetter = withLink !== null && (host.withLink === null || withLink.readRate > host.withLink.readRate);
-  return {
-    ...host,
-    readRate: Math.max(host.readRate, memory.readRate),
-    withLink: isBetter ? withLink : host.withLink,
-    products,
-  };
+  return { ...host, ...bestMemory(host, memory), products };
+}
+
+/** Of each number of threads the better of both measurements. */
+export function bestRates(first: readonly CpuRates[], second: readonly CpuRates[]): CpuRates[] {
+  return first.map((rates) => {
+    const again = second.find(({ threads }) => threads === rates.threads);
+    return again ? { ...rates, products: bestProducts(rates.products, again.products) } : rates;
+  });
+}
+
+type Memory = Pick<HostDescription, 'readRate' | 'withLink'>;
+
+/** What the link carries belongs to what the processor reaches beside it. */
+export function bestMemory(first: Memory, second: Memory): Memory {
+  const [one, other] = [first.withLink, second.withLink];
+  const isBetter = other !== null && (one === null || other.readRate > one.readRate);
+  return { readRate: Math.max(first.readRate, second.readRate), withLink: isBetter ? other : one };
 }
 
 async function memoryBeside(
