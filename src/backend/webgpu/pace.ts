@@ -25,6 +25,8 @@ interface Running {
 export class Pace {
   /** Of the shortest of the last passes, which grows by a little with each. */
   readonly #expected = new WeakMap<Program, number>();
+  /** Programs that a pass of has ended. */
+  readonly #begun = new WeakSet<Program>();
   #running: Running | null = null;
   /** Submitted behind the running one. */
   #next: Program | null = null;
@@ -65,7 +67,11 @@ export class Pace {
     const isLate = now - asked < OVERSLEPT_MS;
     // It had time while the host did something else.
     if (isLate && !slept) return;
-    // The first pass of a program may take many times as long as the others: what sleeps by it comes down in a few passes.
+    // The first pass of a program may take a hundred times as long as the others, where the driver compiles its kernels then.
+    if (!this.#begun.has(program)) {
+      this.#begun.add(program);
+      return;
+    }
     const took = (now - started) * (isLate ? 0.5 : 1);
     this.#expected.set(program, Math.min(took, (this.#expected.get(program) ?? took) * 1.01));
   }
