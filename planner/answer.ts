@@ -6,7 +6,7 @@ import { Request } from './request';
 import { RESOURCES, Simulation } from './simulate';
 import { Writer } from './wire';
 
-const VERSION: f64 = 3;
+const VERSION: f64 = 4;
 /** How a request ended. */
 const PLANNED: f64 = 0;
 const MALFORMED: f64 = 1;

@@ -57,6 +57,11 @@ export class Planner {
     const request = this.request;
     let slots = request.fixedSlots > 0 ? request.fixedSlots : FEWEST;
     let staging = request.fixedStaging > 0 ? request.fixedStaging : FEWEST;
+    if (request.given.length > 0) {
+      const schedule = given(request, slots, staging, this.reads);
+      if (schedule) this.keep(new Planned(schedule, Infinity));
+      return;
+    }
     const first = this.attempt(slots, staging);
     if (!first) return;
     if (request.fixedSlots === 0 && request.hasDevice) slots = this.grow(slots, staging, true);
@@ -188,10 +193,7 @@ function smallest(request: Request): f64 {
 
 /** What a split by layers comes to: the first units on the device, the next in RAM, the last on disk. */
 function firstLayers(request: Request, slots: i32, staging: i32, reads: StaticArray<Reads | null>): Schedule | null {
-  const costs = new Costs(request, 0);
-  const widths = new Widths(0, Infinity, 0, Infinity);
-  const budgets = new Budgets(slots, staging, request.deviceBytes, request.hostBytes);
-  const problem = new Problem(costs, new Groups(costs), budgets, widths);
+  const problem = problemOf(request, new Budgets(slots, staging, request.deviceBytes, request.hostBytes));
   const codes = new StaticArray<i32>(request.units);
   let all: f64 = 0;
   let widest: f64 = 0;
@@ -222,6 +224,18 @@ function firstLayers(request: Request, slots: i32, staging: i32, reads: StaticAr
   }
   const choice = new Choice(problem);
   return choice.set(codes) && choice.fits ? new Schedule(choice, codes, reads) : null;
+}
+
+/** The request's own placement, whether it fits or not; null where a unit may not be where it says. */
+function given(request: Request, slots: i32, staging: i32, reads: StaticArray<Reads | null>): Schedule | null {
+  const choice = new Choice(problemOf(request, new Budgets(slots, staging, Infinity, Infinity)));
+  return choice.set(request.given) ? new Schedule(choice, request.given, reads) : null;
+}
+
+/** With rings of any width. */
+function problemOf(request: Request, budgets: Budgets): Problem {
+  const costs = new Costs(request, 0);
+  return new Problem(costs, new Groups(costs), budgets, new Widths(0, Infinity, 0, Infinity));
 }
 
 /** The resource that a pass waits for, as simulate.ts numbers them. */

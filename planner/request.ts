@@ -74,4 +74,7 @@ export class Request {
   /** Below 0: the CPU cannot. */
   cpu: StaticArray<f64> = [];
   beside: StaticArray<f64> = [];
+
+  /** A code (cost.ts) for each unit, whose passes are simulated: nothing is chosen then. Empty: the placement is chosen. */
+  given: StaticArray<i32> = [];
 }

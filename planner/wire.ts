@@ -1,5 +1,6 @@
 // Requests and answers as words: 8-byte floats, little endian, one after another. src/placement/wire.ts is the other end.
 // Every part begins with its tag, so that two ends that disagree notice. Nothing here trusts the words.
+import { HOST } from './cost';
 import {
   KINDS,
   MAX_CLASSES,
@@ -13,14 +14,15 @@ import {
   Request,
 } from './request';
 
-const VERSION: f64 = 3;
+const VERSION: f64 = 4;
 const TAG_REQUEST: f64 = 0x6e7478;
 const TAG_LINK: f64 = 101;
 const TAG_CLASSES: f64 = 102;
 const TAG_DRIVES: f64 = 103;
 const TAG_FILES: f64 = 104;
 const TAG_UNITS: f64 = 105;
-const TAG_END: f64 = 106;
+const TAG_GIVEN: f64 = 106;
+const TAG_END: f64 = 107;
 
 /** Whole numbers below it are exact in a word. */
 const EXACT: f64 = 9007199254740992;
@@ -135,6 +137,7 @@ export function decodeRequest(reader: Reader): Request {
   decodeDrives(reader, request);
   decodeFiles(reader, request);
   decodeUnits(reader, request);
+  decodeGiven(reader, request);
   reader.tag(TAG_END);
   return request;
 }
@@ -244,6 +247,15 @@ function decodeRange(reader: Reader, request: Request, at: i32): void {
   if (request.rangeOffset[at] + request.rangeBytes[at] > request.fileBytes[file]) reader.refuse();
 }
 
+function decodeGiven(reader: Reader, request: Request): void {
+  reader.tag(TAG_GIVEN);
+  const count = reader.count(0, request.units, 1);
+  if (count !== 0 && count !== request.units) reader.refuse();
+  request.given = new StaticArray<i32>(count);
+  const last = HOST + (1 << request.classes) - 1;
+  for (let unit = 0; unit < count; unit++) request.given[unit] = reader.integer(0, last);
+}
+
 /** Reads that all units together come to at most: a request with absurdly small reads would never end. */
 function refuseManyReads(reader: Reader, request: Request): void {
   let reads: f64 = 0;
@@ -291,6 +303,7 @@ export function encodeRequest(request: Request): Writer {
     writer.put(<f64>request.fileDrive[i]);
   }
   putUnits(writer, request);
+  putGiven(writer, request);
   writer.put(TAG_END);
   return writer;
 }
@@ -322,4 +335,10 @@ function putUnits(writer: Writer, request: Request): void {
       writer.put(request.beside[at]);
     }
   }
+}
+
+function putGiven(writer: Writer, request: Request): void {
+  writer.put(TAG_GIVEN);
+  writer.put(<f64>request.given.length);
+  for (let unit = 0; unit < request.given.length; unit++) writer.put(<f64>request.given[unit]);
 }

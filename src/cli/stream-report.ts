@@ -8,8 +8,9 @@ import { bytesText, rateText, table, writeText } from './output.js';
 const RESOURCES = ['compute', 'link', 'cpu', 'disk'] as const;
 
 /** Predicted and measured side by side. */
-export function streamText({ predicted, seconds, busy, sharesQueue, bytes, peaks, deviation }: StreamReport): string {
-  const milliseconds = (value: number) => `${(1e3 * value).toPrecision(3)} ms`;
+export function streamText(report: StreamReport): string {
+  const { predicted, seconds, busy, sharesQueue, bytes, peaks, forecast, deviation } = report;
+  const milliseconds = (value: number) => `${Number((1e3 * value).toPrecision(3))} ms`;
   const share = (part: number, whole: number) => `${((100 * part) / whole).toFixed(1)} %`;
   const longest = RESOURCES.reduce((most, each) => (busy[each] > busy[most] ? each : most));
   const rows = RESOURCES.filter((each) => predicted.busy[each] > 0 || busy[each] > 0).map((each) => [
@@ -31,6 +32,7 @@ export function streamText({ predicted, seconds, busy, sharesQueue, bytes, peaks
   const lines = [
     ['a pass', milliseconds(predicted.seconds), milliseconds(seconds)],
     ['', `${rateText(1 / predicted.seconds)} tok/s`, `${rateText(1 / seconds)} tok/s`],
+    ...(forecast === null ? [] : [['a pass, with what the drives carried right before', milliseconds(forecast), '']]),
     ['bound', RESOURCE_NAMES[predicted.bound], RESOURCE_NAMES[longest]],
   ];
   const note = deviation === null ? '' : `${deviation}\n`;

@@ -4,9 +4,11 @@ import { fileURLToPath } from 'node:url';
 import { NtxError } from '../errors.js';
 import type { Alternative, PlanAnswer } from './answer.js';
 import { explainNoRoom } from './no-room.js';
+import type { Plan, Prediction } from './plan.js';
 import type { PlanRequest } from './request.js';
 import {
   type AnswerWords,
+  codesOf,
   decodeAnswer,
   encodeRequest,
   freeBytes,
@@ -74,6 +76,18 @@ export function planModel(request: PlanRequest, only: PlacementKind = 'free'): P
 }
 
 /**
+ * What passes of a plan come to on a machine that has become another: the plan's request, with other rates. One for each of its
+ * schedules. Throws NtxError('internal') for a plan of another model.
+ */
+export function predictPlan(request: PlanRequest, plan: Plan): Prediction[] {
+  const { slots, staging } = plan;
+  const rings = { slots: slots.length, staging: staging.length };
+  const answer = ask({ ...request, rings }, 'free', codesOf(plan));
+  if (answer.status !== 'planned') throw broken('the planner refuses its own plan');
+  return answer.schedules.map(({ prediction }) => prediction);
+}
+
+/**
  * The steady state that placements are chosen by leaves out what the simulation sees: where that makes a mixture slower than a
  * pure plan, that is taken. Nor may the other classes make the wanted one slower than a pure plan by more than WANTED_COST.
  */
@@ -96,12 +110,16 @@ function secondsOf(answer: AnswerWords): number[] | null {
 }
 
 /** The planner's own answer: a plan, or that there is no room for one. Throws NtxError('internal') on anything else. */
-function ask(request: PlanRequest, kind: PlacementKind): PlannedWords | { readonly status: 'no-room' } {
+function ask(
+  request: PlanRequest,
+  kind: PlacementKind,
+  given: readonly number[] = [],
+): PlannedWords | { readonly status: 'no-room' } {
   // What is always there has its place before any unit.
   if ([request.device, request.host].some((budget) => budget !== null && freeBytes(budget) < 0)) {
     return { status: 'no-room' };
   }
-  const words = encodeRequest(request, kind);
+  const words = encodeRequest(request, kind, given);
   const planner = instantiate();
   const at = planner.reserve(words.length) >>> 0;
   if (at === 0) throw broken(`the request has ${words.length} words, too many for the planner`);

@@ -2,10 +2,10 @@
 // every part begins with its tag, so that two ends that disagree notice.
 import { NtxError } from '../errors.js';
 import type { TimelineEvent } from './answer.js';
-import type { Extent, Resource, Schedule, Tier, Transfer } from './plan.js';
+import type { Extent, Plan, Resource, Schedule, Tier, Transfer } from './plan.js';
 import type { Budget, PlanRequest } from './request.js';
 
-const VERSION = 3;
+const VERSION = 4;
 const TAG = {
   request: 0x6e7478,
   link: 101,
@@ -13,7 +13,8 @@ const TAG = {
   drives: 103,
   files: 104,
   units: 105,
-  requestEnd: 106,
+  given: 106,
+  requestEnd: 107,
   answer: 0x616e7377,
   tiers: 201,
   rings: 202,
@@ -38,8 +39,25 @@ export function freeBytes({ bytes, residents }: Budget): number {
   return residents.reduce((left, resident) => left - resident.bytes, bytes);
 }
 
-/** The request's words. */
-export function encodeRequest(request: PlanRequest, kind: PlacementKind = 'free'): Float64Array<ArrayBuffer> {
+/** Where a plan has its units, in the planner's words (planner/cost.ts). */
+export function codesOf({ tiers, schedules }: Pick<Plan, 'tiers' | 'schedules'>): number[] {
+  const onCpu = schedules.map((schedule) => new Set(schedule.onCpu));
+  return tiers.map((tier, unit) => {
+    if (tier === 'device') return 0;
+    if (tier === 'disk') return 1;
+    return onCpu.reduce((code, units, class_) => code + (units.has(unit) ? 2 ** class_ : 0), 2);
+  });
+}
+
+/**
+ * The request's words.
+ * @param given codesOf() a plan whose passes are simulated as they are; empty: units are placed
+ */
+export function encodeRequest(
+  request: PlanRequest,
+  kind: PlacementKind = 'free',
+  given: readonly number[] = [],
+): Float64Array<ArrayBuffer> {
   const { device, host, link, hostMemory, classes, drives, files, units, rings } = request;
   const free = (budget: Budget | null) =>
     budget ? Math.min(MOST_BYTES, Math.max(0, Math.floor(freeBytes(budget)))) : 0;
@@ -73,6 +91,8 @@ export function encodeRequest(request: PlanRequest, kind: PlacementKind = 'free'
       words.push(deviceSeconds, cpuSeconds ?? -1, deviceSecondsBesideCpu);
     }
   }
+  words.push(TAG.given, given.length);
+  for (const code of given) words.push(code);
   words.push(TAG.requestEnd);
   return Float64Array.from(words);
 }

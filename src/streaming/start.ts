@@ -4,6 +4,7 @@ import type { Model } from '../model/index.js';
 import type { Transfer } from '../placement/plan.js';
 import type { CpuUnits } from './cpu-units.js';
 import type { FileReader } from './file-reader.js';
+import { bytesRead, inLanes } from './lanes.js';
 import type { PlacedWeights } from './place.js';
 import type { ReadOptions } from './read-weights.js';
 import type { Recording } from './recording.js';
@@ -68,31 +69,32 @@ async function recordChecksums(
   transfers: readonly Transfer[],
   { signal, onProgress }: ReadOptions = {},
 ): Promise<void> {
-  const bytesOf = ({ extents }: Transfer) => extents.reduce((sum, { bytes }) => sum + bytes, 0);
   const ofDisk = transfers.filter(({ staging }) => staging !== null);
-  const buffers = [...new Set(ofDisk.map(({ staging }) => staging))];
-  const totalBytes = ofDisk.reduce((sum, transfer) => sum + bytesOf(transfer), 0);
+  const totalBytes = bytesRead(ofDisk);
   let loadedBytes = 0;
-  let failure: unknown = null;
+  let cancelled: NtxError | null = null;
   const onAbort = () => {
-    failure ??= new NtxError('cancelled', 'loading was cancelled', 'run the command again');
+    cancelled = new NtxError('cancelled', 'loading was cancelled', 'run the command again');
     void reader.close(); // what has not begun is dropped
   };
   if (signal?.aborted) onAbort();
   signal?.addEventListener('abort', onAbort, { once: true });
   onProgress?.({ tier: 'disk', loadedBytes, totalBytes });
-  const lane = async (buffer: number | null) => {
-    for (const transfer of ofDisk.filter(({ staging }) => staging === buffer)) {
-      if (failure !== null) return;
+  const read = inLanes(ofDisk, async (lane, isOver) => {
+    for (const transfer of lane) {
+      if (cancelled !== null || isOver()) return;
       await disk.fetch(transfer, () => {});
-      loadedBytes += bytesOf(transfer);
+      loadedBytes += bytesRead([transfer]);
       onProgress?.({ tier: 'disk', loadedBytes, totalBytes });
     }
-  };
-  const stop = (reason: unknown) => {
-    failure ??= reason;
-  };
-  await Promise.all(buffers.map((buffer) => lane(buffer).catch(stop)));
-  signal?.removeEventListener('abort', onAbort);
-  if (failure !== null) throw failure;
+  });
+  try {
+    await read;
+  } catch (error) {
+    // Reads of a reader that was closed fail as well.
+    throw cancelled ?? error;
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+  }
+  if (cancelled !== null) throw cancelled;
 }

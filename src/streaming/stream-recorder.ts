@@ -130,6 +130,26 @@ export class StreamRecorder implements StreamWatcher {
   }
 }
 
+/** Windows with something in between that is left out, as one. */
+export function joined(windows: readonly StreamWindow[]): StreamWindow {
+  const add = <T extends string>(a: Readonly<Record<T, number>>, b: Readonly<Record<T, number>>) =>
+    Object.fromEntries(Object.keys(a).map((name) => [name, a[name as T] + b[name as T]])) as Record<T, number>;
+  return windows.reduce((before, next) => ({
+    seconds: before.seconds + next.seconds,
+    sharesQueue: next.sharesQueue,
+    busy: add(before.busy, next.busy),
+    bytes: add(before.bytes, next.bytes),
+    events: [
+      ...before.events,
+      ...next.events.map((event) => ({
+        ...event,
+        begin: event.begin + before.seconds,
+        end: event.end + before.seconds,
+      })),
+    ],
+  }));
+}
+
 /** Seconds of [from, to] in which at least one span lies. */
 function covered(spans: readonly Span[], from: number, to: number): number {
   let seconds = 0;

@@ -6,6 +6,7 @@ import type { StepBuffer } from '../backend/step.js';
 import { NtxError } from '../errors.js';
 import type { Transfer } from '../placement/plan.js';
 import type { CpuSpan, CpuUnits } from './cpu-units.js';
+import { bytesRead, inLanes } from './lanes.js';
 import type { Recording } from './recording.js';
 import { type Flight, isThere, SlotRing } from './slot-ring.js';
 import type { Tier } from './tiers.js';
@@ -46,6 +47,8 @@ export class Streamer {
   #pass = 0;
   /** Wakes the pass that waits for a read. */
   #wake: () => void = () => {};
+  /** Staging belongs to readAlone(). */
+  #alone = false;
   #stopped = false;
 
   constructor(private readonly parts: StreamerParts) {
@@ -96,9 +99,27 @@ export class Streamer {
 
   /** Reads and copies as far ahead as there is room. To be called when the result of a pass has been asked for. */
   ahead(): void {
-    if (this.#stopped) return;
+    if (this.#stopped || this.#alone) return;
     for (let flight = this.#ring.nextFill(); flight; flight = this.#ring.nextFill()) this.#fill(flight);
     for (let flight = this.#ring.nextRead(); flight; flight = this.#ring.nextRead()) void this.#read(flight);
+  }
+
+  /**
+   * Reads what a pass of one row reads, as passes do and round and round, with nothing beside it; then ahead again. Between
+   * passes only. Rejects with NtxError('io') when a unit cannot be read, and with NtxError('cancelled').
+   * @returns seconds for what one pass reads; null where it reads nothing
+   */
+  async readAlone(seconds: number, signal?: AbortSignal): Promise<number | null> {
+    const reads = this.recordingFor(1).transfers.filter(({ staging }) => staging !== null);
+    if (reads.length === 0) return null;
+    this.#ring.reset();
+    this.#alone = true;
+    try {
+      return await this.#readRounds(reads, 1000 * seconds, signal);
+    } finally {
+      this.#alone = false;
+      this.start();
+    }
   }
 
   /** What passes of so many rows run. */
@@ -155,6 +176,24 @@ export class Streamer {
       if (isOld) this.ahead();
     }
     this.#wake();
+  }
+
+  /** Seconds for what one pass reads. */
+  async #readRounds(reads: readonly Transfer[], milliseconds: number, signal?: AbortSignal): Promise<number> {
+    const fetch = (transfer: Transfer) => this.parts.tierOf(transfer).fetch!(transfer, () => {});
+    // What was under way ends before these.
+    await inLanes(reads, ([first]) => fetch(first));
+    const began = performance.now();
+    let bytes = 0;
+    await inLanes(reads, async (lane, isOver) => {
+      for (let i = 1; performance.now() - began < milliseconds && !isOver(); i++) {
+        this.#requireWanted(signal);
+        const transfer = lane[i % lane.length];
+        await fetch(transfer);
+        bytes += bytesRead([transfer]);
+      }
+    });
+    return ((performance.now() - began) / 1000) * (bytesRead(reads) / bytes);
   }
 
   #use(flight: Flight, fence: Fence): void {

@@ -51,6 +51,7 @@ describe('the program', () => {
     const text = await ntx([...bench, '--timeline', drawn], { env });
     expect(text.stderr).toBe('');
     expect(text.stdout).toMatch(/Streamed:\n +predicted +measured\na pass +[\d.e+]+ ms +[\d.e+]+ ms\n/);
+    expect(text.stdout).toMatch(/\na pass, with what the drives carried right before +[\d.e+]+ ms\n/);
     expect(text.stdout).toMatch(/\ndisk busy +[\d.]+ % +[\d.]+ %\n/);
     expect(readFileSync(drawn, 'utf8')).toMatch(/^<svg .*layer \d+ feed-forward: /s);
     const trace = join(folder, 'pass.json');
@@ -59,6 +60,8 @@ describe('the program', () => {
     expect(stream.busy.disk).toBeGreaterThan(0);
     expect(stream.bytes.disk).toBeGreaterThan(4e6);
     expect(stream.predicted.busy.disk).toBeGreaterThan(0);
+    expect(stream.rounds.reduce((sum: number, { passes }: { passes: number }) => sum + passes, 0)).toBe(8);
+    for (const { readSeconds, forecast } of stream.rounds) expect(forecast).toBeGreaterThanOrEqual(0.999 * readSeconds);
     const { traceEvents } = JSON.parse(readFileSync(trace, 'utf8'));
     const reads = traceEvents.filter((event: { cat?: string }) => event.cat === 'disk');
     expect(reads.length).toBeGreaterThan(3);

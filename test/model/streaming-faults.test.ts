@@ -97,6 +97,61 @@ describe.each(PLANS)('units %s', (_, choice) => {
     await loaded.free();
   });
 
+  test('reading alone between passes reads whole passes and changes nothing; where it fails, it says so', async () => {
+    loaded = await load();
+    const { streamer } = loaded;
+    const [{ transfers }] = planOf(opened, choice).schedules;
+    const ofOnePass = transfers.flatMap(({ extents }) => extents).length;
+    expect(ofOnePass).toBeGreaterThan(3);
+    expect(await runBatches(loaded, BATCHES)).toEqual(wanted);
+    const before = reader.count;
+    const began = performance.now();
+    const seconds = (await streamer.readAlone(0.1))!;
+    const took = (performance.now() - began) / 1000;
+    const passes = (reader.count - before) / ofOnePass;
+    expect(seconds * (passes + 1)).toBeGreaterThanOrEqual(0.1);
+    // Not timed, but counted: what was under way, what is read ahead afterwards, a first read into each buffer, a part of a pass.
+    expect(seconds * (passes - 4)).toBeLessThanOrEqual(took);
+    // What was being read ahead when it began, and what is when it ends, is late.
+    const rows = [
+      [1, 0],
+      [0, 1],
+    ] as const;
+    const ofRows = await runBatches(loaded, rows);
+    let seed = 1;
+    for (let i = 0; i < 12; i++) {
+      reader.disturb = () => {
+        seed = (seed * 16807) % 2147483647;
+        return sleep(seed % (i + 1));
+      };
+      await streamer.readAlone(0.02);
+      expect(await runBatches(loaded, rows)).toEqual(ofRows);
+    }
+    // One buffer's reads that fail end those into the others, before a pass may use these.
+    const late: TestReader['disturb'] = (_, count) => sleep(count % 3);
+    for (const failing of [0, 8, 16]) {
+      const from = reader.count + failing;
+      let memory: unknown = null;
+      reader.disturb = async (request, count) => {
+        await late(request, count);
+        if (count < from) return;
+        memory ??= request.memory;
+        if (request.memory === memory) throw reader.failure(request);
+      };
+      await expect(streamer.readAlone(0.5)).rejects.toMatchObject({ code: 'io', message: /fable.*at byte \d+/ });
+      reader.disturb = late;
+      for (let i = 0; i < 6; i++) expect(await runBatches(loaded, rows)).toEqual(ofRows);
+    }
+    reader.disturb = null;
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(), 20);
+    const stopped = performance.now();
+    await expect(streamer.readAlone(60, controller.signal)).rejects.toMatchObject({ code: 'cancelled' });
+    expect(performance.now() - stopped).toBeLessThan(1000);
+    expect(await runBatches(loaded, BATCHES)).toEqual(wanted);
+    await loaded.free();
+  });
+
   test('an aborted pass returns at once, and the next one is right', async () => {
     loaded = await load();
     await runBatches(loaded, BATCHES);

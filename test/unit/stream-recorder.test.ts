@@ -3,7 +3,7 @@ import type { Backend, Fence } from '../../src/backend/backend.js';
 import { chromeTrace } from '../../src/measured-pass.js';
 import type { Model } from '../../src/model/index.js';
 import type { Transfer } from '../../src/placement/plan.js';
-import { StreamRecorder } from '../../src/streaming/stream-recorder.js';
+import { joined, StreamRecorder } from '../../src/streaming/stream-recorder.js';
 
 const UNIT_BYTES = [1000, 500];
 const transfer = (unit: number): Transfer => ({ unit, slot: 0, staging: null, extents: [] });
@@ -86,6 +86,17 @@ describe('what a streamer did', () => {
     const { sharesQueue, busy } = await record('webgpu');
     expect(sharesQueue).toBe(true);
     expect([busy.link, busy.compute].map((value) => Math.round(1e3 * value))).toEqual([21, 21]);
+  });
+
+  test('is one window where several are joined', async () => {
+    const one = await record('cuda');
+    const { seconds, busy, bytes, events } = joined([one, one]);
+    expect(seconds).toBeCloseTo(0.05, 9);
+    expect([busy.link, busy.compute].map((value) => Math.round(1e3 * value))).toEqual([32, 10]);
+    expect(bytes.link).toBeCloseTo(3000, 6);
+    const copies = events.filter(({ resource }) => resource === 'link');
+    expect(copies.map(({ begin }) => Math.round(1e3 * begin))).toEqual([0, 14, 25, 39]);
+    expect(joined([one])).toBe(one);
   });
 
   test('is a trace of complete events in microseconds', async () => {

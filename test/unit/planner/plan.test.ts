@@ -2,7 +2,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { TimelineEvent } from '../../../src/placement/answer.js';
+import { knownReadSeconds } from '../../../src/placement/forecast.js';
 import type { Extent, Schedule, Transfer } from '../../../src/placement/plan.js';
+import { predictPlan } from '../../../src/placement/planner.js';
 import type { PlanRequest } from '../../../src/placement/request.js';
 import { freeBytes, KINDS, type PlannedWords } from '../../../src/placement/wire.js';
 import { askPlanner, requests } from './requests.js';
@@ -95,6 +97,35 @@ test('a buffer is used again as late as a ring of its size allows, across the en
       );
     }
   });
+});
+
+test('passes of a plan that is given are those of the plan, and slower ones on slower drives', () => {
+  let slower = 0;
+  forPlans((plan, request) => {
+    const { schedules, tiers } = plan;
+    expect(predictPlan(request, plan)).toEqual(schedules.map(({ prediction }) => prediction));
+    const drives = request.drives.map((drive) => ({
+      ...drive,
+      bytesPerSecond: drive.bytesPerSecond / 4,
+      requestSeconds: drive.requestSeconds * 4,
+      latencySeconds: drive.latencySeconds * 4,
+    }));
+    const later = predictPlan({ ...request, drives }, plan);
+    for (const [i, { seconds }] of later.entries()) {
+      const { prediction, transfers } = schedules[i];
+      if (!tiers.includes('disk')) {
+        expect(seconds).toBe(prediction.seconds);
+        continue;
+      }
+      // Were all else as much slower too, a pass would take four times as long. How long drives are busy in it has no such
+      // bound: their reads may meet other use of host memory that they did not meet before.
+      expect(seconds).toBeLessThan(4.01 * prediction.seconds);
+      // All but what is off where passes do not come to a steady state before the simulation ends.
+      expect(seconds).toBeGreaterThan(0.9 * knownReadSeconds({ ...request, drives }, transfers));
+      if (seconds > 3 * prediction.seconds) slower++;
+    }
+  });
+  expect(slower).toBeGreaterThan(10);
 });
 
 test('reads cover every byte of a unit exactly once, aligned, in bounds and no longer than a request', () => {

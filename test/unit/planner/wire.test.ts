@@ -8,8 +8,8 @@ const any = fc.oneof(requests({ units: [1, 8], classes: [1, 4] }), requests({ un
 
 test('the planner reads a request as it was written', () => {
   fc.assert(
-    fc.property(any, fc.constantFrom(...KINDS), (request, kind) => {
-      const words = encodeRequest(request, kind);
+    fc.property(any, fc.constantFrom(...KINDS), fc.boolean(), (request, kind, isGiven) => {
+      const words = encodeRequest(request, kind, isGiven ? request.units.map((_, unit) => unit % 4) : []);
       expect(callPlanner('echo', words)).toEqual(words);
     }),
   );
@@ -33,12 +33,13 @@ const STRANGE = [-1, 0, 0.5, 1, 3, 255, 2 ** 31, 2 ** 53, 1e300, -1e300, 1e-300,
 test('malformed requests get an error code or a plan, never a trap', () => {
   const damage = fc.array(fc.tuple(fc.nat(), fc.oneof(fc.constantFrom(...STRANGE), fc.double())), { maxLength: 4 });
   fc.assert(
-    fc.property(any, damage, fc.option(fc.nat()), (request, changes, cut) => {
-      let words = encodeRequest({ ...request, rings: undefined });
+    fc.property(any, damage, fc.option(fc.nat()), fc.boolean(), (request, changes, cut, isGiven) => {
+      const given = isGiven ? request.units.map((_, unit) => unit % 4) : [];
+      let words = encodeRequest({ ...request, rings: undefined }, 'free', given);
       for (const [at, value] of changes) words[at % words.length] = value;
       if (cut !== null) words = words.subarray(0, cut % words.length);
       const [tag, version, status, word] = callPlanner('plan', words);
-      expect([tag, version]).toEqual([0x616e7377, 3]);
+      expect([tag, version]).toEqual([0x616e7377, 4]);
       expect([0, 1, 2]).toContain(status);
       if (status !== 1) return;
       expect(word).toBeGreaterThanOrEqual(0);
