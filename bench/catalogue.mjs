@@ -88,9 +88,21 @@ function onCpuToo(machine, quick) {
   const mixed = ['llama-30b', 'Q4_K'];
   const mixes = ['bench/mixes.mjs', modelPath(machine, mixed), ...budgets];
   const planned = [...common, '--planned'];
-  const onWebgpu = [...planned, '--backend', 'webgpu', '--sequences', '1'];
-  const alsoWebgpu = machine.backends.webgpu.missing === undefined ? [onWebgpu] : [];
-  return over(machine, 'cuda', quick ? [model] : [model, mixed], [shares, planned, ...alsoWebgpu, mixes]);
+  const one = [
+    'bench/mixes.mjs',
+    modelPath(machine, model),
+    '--vram',
+    quick ? '9' : '15.5',
+    '--tokens',
+    '12',
+    '--save',
+  ];
+  const onWebgpu = [
+    [...planned, '--backend', 'webgpu', '--sequences', '1'],
+    [...one, '--backend', 'webgpu'],
+  ];
+  const alsoWebgpu = machine.backends.webgpu.missing === undefined ? onWebgpu : [];
+  return over(machine, 'cuda', quick ? [model] : [model, mixed], [shares, planned, one, ...alsoWebgpu, mixes]);
 }
 
 function withDisk(machine) {
@@ -98,16 +110,11 @@ function withDisk(machine) {
   const options = ['--vram', '15.5', '--disk', '4', '--staging', '3', '--tokens', '16', '--prompts', '0', '--save'];
   const path = modelPath(machine, model);
   const budgets = ['--vram', '15.5GiB', '--ram', '21GiB'];
-  const planned = ['--backend', 'cuda', ...budgets, '--tokens', '8', '--name', 'disk', '--save'];
-  return over(
-    machine,
-    'cuda',
-    [model],
-    [
-      ['bench/stream.mjs', path, ...options],
-      ['bench/planned.mjs', path, ...planned],
-    ],
-  );
+  const backends = machine.backends.webgpu.missing === undefined ? ['cuda', 'webgpu'] : ['cuda'];
+  const planned = backends.map((backend) => {
+    return ['bench/planned.mjs', path, '--backend', backend, ...budgets, '--tokens', '16', '--name', 'disk', '--save'];
+  });
+  return over(machine, 'cuda', [model], [['bench/stream.mjs', path, ...options], ...planned]);
 }
 
 function onThisProcessor(machine, quick) {

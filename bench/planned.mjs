@@ -1,5 +1,6 @@
 // Does a plan keep its word? Runs `ntx bench` on a model that gets less memory than it takes, and keeps what the planner predicted,
-// what was measured, and the timeline of the last pass.
+// what it says of the same plan with the rate that the drives have right before (virtual ones change it within seconds), what was
+// measured, and the timeline of the last pass.
 //
 //   node bench/planned.mjs MODEL [--backend cuda] [--vram 15.5GiB] [--ram SIZE] [--tokens 24] [--name SUFFIX] [--save]
 import { spawnSync } from 'node:child_process';
@@ -39,10 +40,11 @@ const result = JSON.parse(stdout);
 const { traceEvents } = JSON.parse(readFileSync(trace, 'utf8'));
 rmSync(folder, { recursive: true });
 
-const { predicted, seconds } = result.stream;
+const { predicted, forecast, seconds } = result.stream;
 const rate = (of) => `${(1 / of).toPrecision(3)} tok/s`;
+const before = forecast === null ? '' : `with what the drives carried right before ${rate(forecast)}, `;
 console.log(
-  `${basename(path)} on ${result.device.name}: predicted ${rate(predicted.seconds)}, measured ${rate(seconds)}`,
+  `${basename(path)} on ${result.device.name}: predicted ${rate(predicted.seconds)}, ${before}measured ${rate(seconds)}`,
 );
 if (values.save) {
   // The trace says the same with names: seconds since the pass began, rounded to microseconds.

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { describeMachine } from '../dist/cli/machine.js';
 import { loadModel } from '../dist/index.js';
+import { forecastPass } from '../dist/placement/forecast.js';
 import { saveResult } from './save.mjs';
 import { DiskPeak, ReadsRecorder } from './stream/disk.mjs';
 
@@ -107,9 +108,7 @@ async function decode() {
   const bound = alone[0].rate / bytesPerPass;
   const tokensPerSecond = sum('passes') / sum('seconds');
   // What of the prediction is right is seen beside the rate that the drive has now.
-  const { known } = chosen;
-  const slower = known.machine.disks[known.disks[0]].rate / alone[0].rate;
-  const atThisRate = prediction.seconds + (slower - 1) * prediction.busy.disk;
+  const atThisRate = forecastPass(chosen.placement, bytesPerPass / alone[0].rate);
   const result = {
     ...{ date: new Date().toISOString(), machine: describeMachine(), device: backend.device.name },
     ...{ model: basename(model), loadPeak, bytesPerPass, alone },

@@ -14,6 +14,7 @@ import { createForward } from '../dist/load-forward.js';
 import { openModel } from '../dist/open-model.js';
 import { Sequence } from '../dist/sequence.js';
 import { bufferBytes } from '../dist/streaming/buffers.js';
+import { joined } from '../dist/streaming/stream-recorder.js';
 import { saveResult } from './save.mjs';
 import { DiskPeak, ReadsRecorder } from './stream/disk.mjs';
 import { linkPeak } from './stream/link.mjs';
@@ -107,7 +108,7 @@ if (diskPeak !== null) {
   await diskPeak.measure(PEAK_SECONDS);
 }
 loaded.streamer.watcher = null;
-const window = added(windows);
+const window = joined(windows);
 
 const prompt = Array.from({ length: number('rows') }, (_, i) => token(i));
 sequence.truncate(0);
@@ -189,11 +190,4 @@ function turnsOf(alone, windows) {
 function median(list) {
   const sorted = list.toSorted((a, b) => a - b);
   return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
-}
-
-function added(windows) {
-  const sum = (pick) => windows.reduce((total, window) => total + pick(window), 0);
-  const sums = (key) =>
-    Object.fromEntries(Object.keys(windows[0][key]).map((name) => [name, sum((w) => w[key][name])]));
-  return { seconds: sum(({ seconds }) => seconds), busy: sums('busy'), bytes: sums('bytes') };
 }

@@ -104,10 +104,8 @@ function machineRows() {
 
 function plannedRows() {
   const streamed = planned().map(({ file, each }) => {
-    const { predicted, seconds, busy } = each.stream;
-    // What binds a pass may have had another rate than when it was measured for the plan.
-    const atItsRate = predicted.seconds + busy[predicted.bound] - predicted.busy[predicted.bound];
-    const own = { memory: memoryOf(each), predicted: predicted.seconds, atItsRate, measured: seconds, sequences: 1 };
+    const { predicted, seconds, forecast } = each.stream;
+    const own = { memory: memoryOf(each), predicted: predicted.seconds, forecast, measured: seconds, sequences: 1 };
     return { file, each, ...own };
   });
   const withCpu = plannedOnCpu().map(({ file, each, run, predicted, measured }) => {
@@ -115,12 +113,14 @@ function plannedRows() {
     return { file, each, memory, predicted, measured, sequences: run.sequences };
   });
   const milliseconds = (value) => `${significant(1000 * value)} ms`;
-  return [...streamed, ...withCpu].map(({ file, each, memory, predicted, atItsRate, measured, sequences }) => {
-    const off = measured / predicted - 1;
+  return [...streamed, ...withCpu].map(({ file, each, memory, predicted, forecast, measured, sequences }) => {
+    const told = (seconds) => {
+      const off = measured / seconds - 1;
+      return `${milliseconds(seconds)} (${off > 0 ? '+' : '−'}${percent(Math.abs(off))})`;
+    };
     return [
-      ...[modelName(each), each.device.backend, memory, sequences, milliseconds(predicted), milliseconds(measured)],
-      ...[`${off > 0 ? '+' : '−'}${percent(Math.abs(off))}`, atItsRate ? milliseconds(atItsRate) : ''],
-      ...[rate(sequences / measured), linked(file)],
+      ...[modelName(each), each.device.backend, memory, sequences, told(predicted), forecast ? told(forecast) : ''],
+      ...[milliseconds(measured), rate(sequences / measured), linked(file)],
     ];
   });
 }
@@ -164,7 +164,7 @@ function mixesRows() {
       const times = secondsOfBetterPure(point);
       const share = times === null ? '' : digits(times, 2);
       const runs = [cell(planned), cell(streamed), `${cell(computed)}${same}`];
-      return [modelName(each), `${vram} GiB`, ...runs, share, linked(file)];
+      return [modelName(each), each.device.backend, `${vram} GiB`, ...runs, share, linked(file)];
     });
   });
 }
@@ -271,8 +271,8 @@ export const TABLES = {
   planned: {
     command: 'npm run bench -- --only stream-cuda,stream-disk,disk,host-compute',
     heads: [
-      ...['model', 'backend', 'memory', 'sequences', 'predicted pass', 'measured pass', 'off by'],
-      ...['predicted, had the bound its rate of the run', 'decode', 'result'],
+      ...['model', 'backend', 'memory', 'sequences', 'predicted pass (off by)'],
+      ...['with the drive’s rate right before (off by)', 'measured pass', 'decode', 'result'],
     ],
     rows: plannedRows,
   },
@@ -294,7 +294,7 @@ export const TABLES = {
   mixes: {
     command: 'npm run bench -- --only host-compute',
     heads: [
-      ...['model', 'VRAM', 'planned (predicted)', 'only copied', 'computed as far as can be'],
+      ...['model', 'backend', 'VRAM', 'planned (predicted)', 'only copied', 'computed as far as can be'],
       ...['seconds, of the better other', 'result'],
     ],
     rows: mixesRows,

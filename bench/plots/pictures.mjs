@@ -62,7 +62,8 @@ function byPlace(points) {
 
 function predicted() {
   const points = plannedResults().map((point) => ({ ...point, label: `${point.model}, ${point.where}` }));
-  const seconds = points.flatMap((point) => [point.predicted, point.measured]);
+  const forecasts = points.filter(({ forecast }) => typeof forecast === 'number');
+  const seconds = points.flatMap((point) => [point.predicted, point.forecast ?? point.predicted, point.measured]);
   const domain = [0.7 * Math.min(...seconds), 1.5 * Math.max(...seconds)];
   const ends = domain.map((x) => ({ x, y: x }));
   const picture = draw({
@@ -72,6 +73,7 @@ function predicted() {
     marks: [
       Plot.line(ends, { x: 'x', y: 'y', stroke: COLOURS.grey, strokeDasharray: '4,4' }),
       Plot.dot(points, { x: 'predicted', y: 'measured', fill: COLOURS.blue, r: 4 }),
+      Plot.dot(forecasts, { x: 'forecast', y: 'measured', stroke: COLOURS.blue, r: 4 }),
       Plot.text(points, { x: 'predicted', y: 'measured', text: 'label', textAnchor: 'start', dx: 10, dy: 4 }),
     ],
   });

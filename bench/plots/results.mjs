@@ -58,6 +58,7 @@ export function plannedResults() {
       where: whereOf(each),
       model: modelOf(each),
       predicted: each.stream.predicted.seconds,
+      forecast: each.stream.forecast ?? null,
       measured: each.stream.seconds,
     }));
   return [...streamed, ...withCpu];
@@ -68,7 +69,7 @@ export function timelines() {
   return all()
     .filter(({ each }) => each.timeline?.length > 0)
     .map(({ each }) => ({
-      title: `${modelOf(each)} on ${whereOf(each)}: ${(1000 * each.stream.pass.seconds).toPrecision(3)} ms a pass`,
+      title: `${modelOf(each)} on ${whereOf(each)}: ${Number((1000 * each.stream.pass.seconds).toPrecision(3))} ms a pass`,
       seconds: each.stream.pass.seconds,
       busy: each.stream.pass.busy,
       spans: each.timeline,
