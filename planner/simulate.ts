@@ -1,5 +1,5 @@
 // Plays a class's schedule event by event: one chain of units, a link that copies into the ring, drives that read into staging.
-// Passes follow each other, with prefetch across their ends, until two take the same time. Where CPU kernels, copies and disk
+// Passes follow each other, with prefetch across their ends, until one repeats the one before. Where CPU kernels, copies and disk
 // DMA meet in host memory they slow each other down; where a device has one queue, copies and kernels take turns in it.
 import {
   besideLinkSeconds,
@@ -26,7 +26,7 @@ export const MEMORY_BUSY: i32 = 4;
 export const RESOURCES: i32 = 5;
 
 const MAX_PASSES: i32 = 24;
-/** Two passes are the same when they differ by less. */
+/** Two passes are the same when they differ by less than this share of them. */
 const SAME: f64 = 1e-4;
 
 /** What the chain does with a unit, one after another. */
@@ -151,7 +151,8 @@ class Simulator {
         break;
       }
       const seconds = this.now - this.began;
-      const steady = pass > 1 && Math.abs(seconds - last) <= SAME * seconds;
+      const settled = this.settles(SAME * seconds);
+      const steady = settled && pass > 1 && Math.abs(seconds - last) <= SAME * seconds;
       this.result.seconds = seconds;
       if (steady || this.pass === MAX_PASSES) break;
       last = seconds;
@@ -171,6 +172,16 @@ class Simulator {
       this.result.events.push(new Event(event.resource, event.lane, event.unit, begin, event.end - this.began));
     }
     return this.result;
+  }
+
+  /** Passes may take equally long while a drive still fills the ring, or by chance: a pass repeats where this is true as well. */
+  private settles(tolerance: f64): bool {
+    let settled = this.link.settles(this.copied - this.pass * this.count, tolerance);
+    for (let drive = 0; drive < this.disk.length; drive++) {
+      const done = this.drained[drive] - this.pass * this.reading.length;
+      if (!this.disk[drive].settles(done, tolerance)) settled = false;
+    }
+    return settled;
   }
 
   /** Seconds that a task has worked in this pass so far. */

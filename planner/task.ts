@@ -12,6 +12,9 @@ export class Task {
   unit: i32 = -1;
   /** Bytes of host memory that a second of its work moves. */
   traffic: f64 = 0;
+  /** When the pass before ended: pieces of work done by then, ahead of the pass's own, and seconds left of the one under way. */
+  private doneBefore: i32 = 0;
+  private leftBefore: f64 = 0;
 
   start(unit: i32, seconds: f64, bytes: f64, now: f64): void {
     this.active = true;
@@ -19,6 +22,15 @@ export class Task {
     this.left = seconds;
     this.begin = now;
     this.traffic = seconds > INSTANT ? bytes / seconds : 0;
+  }
+
+  /** At the end of each pass. Whether it is as far ahead as at the end of the one before, but for so many seconds of work. */
+  settles(done: i32, tolerance: f64): bool {
+    const left = this.active ? this.left : 0;
+    const settled = done === this.doneBefore && Math.abs(left - this.leftBefore) <= tolerance;
+    this.doneBefore = done;
+    this.leftBefore = left;
+    return settled;
   }
 }
 
